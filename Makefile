@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists what can be done. Nothing here needs root, and only `setup` needs the network.
+
+BIN := .venv/bin
+WORKERS ?= 2
+SCENARIO ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format format-check lint types imports clean distclean
+
+help: ## This list
+	@echo "Qalta: a card pays a till with no network, and the bank settles later."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv and put MicroPython into .runtime; quick and offline when that is done
+	@sh provisioning/setup/setup.sh
+
+demo: setup ## Play a scenario on real cards: make demo, or make demo SCENARIO=name
+	@$(BIN)/qalta demo $(SCENARIO)
+
+test: setup ## Every test, with format, lint, types and import directions among them
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+check: test ## All that CI runs, which is `make test`
+
+format: setup ## Put every Python file into the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet .
+
+format-check: setup ## Is every Python file in the one format?
+	@$(BIN)/ruff format --check .
+
+lint: setup ## Look for mistakes and bad habits
+	@$(BIN)/ruff check .
+
+types: setup ## Check the types, strictly
+	@$(BIN)/mypy
+
+imports: setup ## Check who imports whom
+	@$(BIN)/lint-imports --no-logo
+
+clean: ## Remove what the tools left behind; .venv and .runtime stay
+	@rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv and .runtime as well
+	@rm -rf .venv .runtime
