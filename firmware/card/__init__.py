@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ISO 7816 application: one command, one file; dispatch; secure channel."""

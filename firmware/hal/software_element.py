@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The secure element of tier 0: keys and counter in files. For development only.
+
+Whoever holds the board can read and copy these files; a production root never certifies it.
+A chip takes this class's place behind the same interface (`firmware.purse.ports.Element`).
+"""
+
+import os
+
+from firmware.crypto import p256
+from firmware.purse.ports import CounterExhausted, Element, Store
+
+_COUNTER = "counter"
+_COUNTER_SIZE = 4
+COUNTER_END = 2_097_151  # as an ATECC608 counts, so that no code relies on more
+
+
+class SoftwareElement(Element):
+    """Keys as records `key.<slot>` (private ‖ public) and the counter, in a store of its own."""
+
+    TIER = 0
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def generate(self, slot: int) -> bytes:
+        """Makes a new key in `slot`, over any older one; returns its public key."""
+        while True:  # ends: a draw outside 1..n-1 has a chance of 2^-32
+            private_key = os.urandom(p256.PRIVATE_KEY_SIZE)
+            if 0 < int.from_bytes(private_key, "big") < p256.ORDER:
+                break
+        public_key = p256.public_key(private_key)
+        self._store.replace(_key_name(slot), private_key + public_key)
+        return public_key
+
+    def public_key(self, slot: int) -> "bytes | None":
+        """The public key in `slot`, or None where it is empty."""
+        record = self._store.read(_key_name(slot))
+        return None if record is None else record[p256.PRIVATE_KEY_SIZE :]
+
+    def sign(self, slot: int, digest: bytes) -> bytes:
+        """Signs a SHA-256 digest with the key in `slot`: r‖s, 64 bytes."""
+        record = self._store.read(_key_name(slot))
+        if record is None:
+            raise ValueError("slot %d holds no key" % slot)
+        return p256.sign(record[: p256.PRIVATE_KEY_SIZE], digest)
+
+    def counter(self) -> int:
+        """The monotonic counter."""
+        record = self._store.read(_COUNTER)
+        return 0 if record is None else int.from_bytes(record, "big")
+
+    def advance(self) -> int:
+        """Adds one to the counter, durably, and returns it. Raises CounterExhausted."""
+        value = self.counter() + 1
+        if value > COUNTER_END:
+            raise CounterExhausted
+        self._store.replace(_COUNTER, value.to_bytes(_COUNTER_SIZE, "big"))
+        return value
+
+    def counter_is_at_end(self) -> bool:
+        """Whether `advance` would raise."""
+        return self.counter() >= COUNTER_END
+
+    def random(self, size: int) -> bytes:
+        """Random bytes from the system."""
+        return os.urandom(size)
+
+
+def _key_name(slot: int) -> str:
+    return "key.%02d" % slot

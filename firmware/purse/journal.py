@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The purse's journal: numbered, hash-chained payments that wait for the bank (section 5).
+
+An entry is committed by one rename: the intent, already whole, becomes the entry. What is
+left of each note and what counts against the caps follows from the entries alone.
+"""
+
+from firmware.purse.caps import Since
+from firmware.purse.ports import Store
+from firmware.wire.journal import CHAIN_START, JournalEntry
+from firmware.wire.layout import Layout
+from firmware.wire.limits import JOURNAL_KEPT
+from firmware.wire.transfer import CVM_NONE
+
+_INTENT = "intent"
+_ENTRY = "entry."
+_BASE = "base"
+_BASE_LAYOUT = Layout(("counter", "I"), ("time", "I"), ("chain", "32s"))
+
+
+class Journal:
+    """The entries in a store, with what is asked of them at every payment kept at hand."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.acknowledged = 0  # the counter up to which the bank has everything
+        self.last_sync = 0  # the bank's time at that acknowledgement
+        self.anchor = CHAIN_START  # the chain's hash there
+        self.head = CHAIN_START  # the chain's hash behind the newest entry
+        self.since = Since()
+        self._counter_of: "dict[bytes, int]" = {}
+        self.counters: "list[int]" = []  # of every entry that is kept, the oldest first
+        self._load()
+
+    def _load(self) -> None:
+        base = self._store.read(_BASE)
+        if base is not None:
+            fields = _BASE_LAYOUT.unpack(base)
+            self.acknowledged = fields["counter"]
+            self.last_sync = fields["time"]
+            self.anchor = fields["chain"]
+        self.head = self.anchor
+        for name in self._store.names(_ENTRY):
+            self._count_in(self._read(int(name[len(_ENTRY) :], 16)))
+
+    def _count_in(self, entry: JournalEntry) -> None:
+        self.counters.append(entry.counter)
+        self._counter_of[entry.payment_id] = entry.counter
+        if entry.counter > self.acknowledged:
+            self.head = entry.chained(self.head)
+            self.since.add(entry.amount, entry.cvm != CVM_NONE)
+
+    @property
+    def newest(self) -> int:
+        """The counter of the newest entry, or of the acknowledgement where there is none."""
+        return max(self.counters[-1], self.acknowledged) if self.counters else self.acknowledged
+
+    @property
+    def waiting(self) -> "list[int]":
+        """The counters of the entries that no bank has acknowledged."""
+        return [counter for counter in self.counters if counter > self.acknowledged]
+
+    def find(self, payment_id: bytes) -> "JournalEntry | None":
+        """The entry of a payment, if the purse still has it."""
+        counter = self._counter_of.get(payment_id)
+        return None if counter is None else self._read(counter)
+
+    def at(self, counter: int) -> JournalEntry:
+        """The entry with this counter; there must be one."""
+        return self._read(counter)
+
+    def write_intent(self, entry: JournalEntry) -> None:
+        """The first of a payment's steps: after this it can be completed, not lost."""
+        self._store.replace(_INTENT, entry.raw)
+
+    def intent(self) -> "JournalEntry | None":
+        """The intent that a power cut left behind."""
+        raw = self._store.read(_INTENT)
+        return None if raw is None else JournalEntry.parse(raw)
+
+    def drop_intent(self) -> None:
+        """Forgets an intent whose counter was never taken: nothing had happened yet."""
+        self._store.remove(_INTENT)
+
+    def commit(self, entry: JournalEntry) -> None:
+        """Makes the intent the newest entry. From here on the money is spent."""
+        self._store.rename(_INTENT, _name(entry.counter))
+        self._count_in(entry)
+
+    def keep_signatures(self, entry: JournalEntry) -> None:
+        """Stores the entry again with its signatures, before anybody is shown them."""
+        self._store.replace(_name(entry.counter), entry.raw)
+
+    def chain_at(self, counter: int) -> "bytes | None":
+        """The chain's hash behind the entry `counter`, or None if no such entry waits."""
+        chain = self.anchor
+        if counter == self.acknowledged:
+            return chain
+        for waiting in self.waiting:
+            chain = self._read(waiting).chained(chain)
+            if waiting == counter:
+                return chain
+        return None
+
+    def acknowledge(self, counter: int, time: int, chain: bytes) -> None:
+        """Moves the base up to `counter`; the entries behind it count against no cap."""
+        fields = {"counter": counter, "time": time, "chain": chain}
+        self._store.replace(_BASE, _BASE_LAYOUT.pack(fields))
+        self.acknowledged = counter
+        self.last_sync = time
+        self.anchor = self.head = chain
+        self.since = Since()
+        for waiting in self.waiting:
+            entry = self._read(waiting)
+            self.head = entry.chained(self.head)
+            self.since.add(entry.amount, entry.cvm != CVM_NONE)
+
+    def oldest_to_drop(self) -> "JournalEntry | None":
+        """The oldest acknowledged entry, if more of them are kept than need be."""
+        done = len(self.counters) - len(self.waiting)
+        return self._read(self.counters[0]) if done > JOURNAL_KEPT else None
+
+    def drop(self, entry: JournalEntry) -> None:
+        """Forgets the oldest entry; what it spent must be on record elsewhere by now."""
+        self._store.remove(_name(entry.counter))
+        self.counters.remove(entry.counter)
+        del self._counter_of[entry.payment_id]
+
+    def _read(self, counter: int) -> JournalEntry:
+        raw = self._store.read(_name(counter))
+        return JournalEntry.parse(raw or b"")
+
+
+def _name(counter: int) -> str:
+    return "%s%08x" % (_ENTRY, counter)

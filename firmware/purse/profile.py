@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who a purse is and whom it believes: what personalisation gave it, and what came since."""
+
+from firmware.purse.ports import Element, Store
+from firmware.purse.trust import Rejected, Trust
+from firmware.wire import status
+from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK
+from firmware.wire.certificate import ROLE_BANK, ROLE_PURSE, Certificate
+from firmware.wire.layout import PUBLIC_KEY_SIZE
+from firmware.wire.limits import KNOWN_CERTIFICATES, VIEW_KEY_SIZE
+from firmware.wire.policy import Policy
+from firmware.wire.status import Refusal
+
+IDENTITY_SLOT = 0
+
+_LIFECYCLE = "lifecycle"
+_ROOT = "root"
+_BANK = "bank"
+_PURSE = "purse"
+_VIEW_KEY = "view-key"
+_POLICY = "policy"
+_KNOWN = "known."
+
+
+class Profile:
+    """The purse's own records. Before ACTIVE they are written, afterwards only some grow."""
+
+    def __init__(self, store: Store, element: Element, verify) -> None:  # type: ignore[no-untyped-def]
+        self._store = store
+        self._element = element
+        self._verify = verify
+        self.lifecycle = (store.read(_LIFECYCLE) or bytes([LIFECYCLE_BLANK]))[0]
+        if self.lifecycle != LIFECYCLE_BLANK:
+            self._open()
+
+    def _open(self) -> None:
+        """Reads what an active purse needs at every tap."""
+        read = self._store.read
+        self.trust = Trust(read(_ROOT), self._verify)
+        self.bank = Certificate.parse(read(_BANK))
+        own = Certificate.parse(read(_PURSE))
+        self.serial = own.serial
+        self.certified_at = own.not_before
+        self.policy = Policy.parse(read(_POLICY))
+        self.trust.add(self.bank)
+        for name in self._store.names(_KNOWN):
+            self.trust.add(Certificate.parse(read(name)))
+
+    @property
+    def currency(self) -> int:
+        """ISO 4217 of the money it holds; 0 before it is active."""
+        return 0 if self.lifecycle == LIFECYCLE_BLANK else self.bank.currency
+
+    @property
+    def certificate(self) -> bytes:
+        """The identity certificate: for the purse's own bank, never for a payee."""
+        return self._store.read(_PURSE)
+
+    @property
+    def view_key(self) -> bytes:
+        """The key that it shares with its own bank alone."""
+        return self._store.read(_VIEW_KEY)
+
+    def store_root(self, data: bytes) -> None:
+        """Personalisation: the root's public key."""
+        _of_length(data, PUBLIC_KEY_SIZE)
+        self._store.replace(_ROOT, data)
+
+    def store_bank(self, data: bytes) -> None:
+        """Personalisation: the certificate of the purse's own bank."""
+        Certificate.parse(data)
+        self._store.replace(_BANK, data)
+
+    def store_purse(self, data: bytes) -> None:
+        """Personalisation: the certificate over this purse's identity key."""
+        Certificate.parse(data)
+        self._store.replace(_PURSE, data)
+
+    def store_view_key(self, data: bytes) -> None:
+        """Personalisation: 16 bytes, made by the bank."""
+        _of_length(data, VIEW_KEY_SIZE)
+        self._store.replace(_VIEW_KEY, data)
+
+    def store_policy(self, data: bytes) -> None:
+        """Personalisation: the first policy."""
+        Policy.parse(data)
+        self._store.replace(_POLICY, data)
+
+    def identity_key(self) -> bytes:
+        """The identity's public key; it is made at the first call."""
+        known = self._element.public_key(IDENTITY_SLOT)
+        return known or self._element.generate(IDENTITY_SLOT)
+
+    def activate(self) -> None:
+        """Checks that everything is there and fits together; from now on it is a purse.
+
+        Raises Refusal(6985) where it does not.
+        """
+        try:
+            self._check_complete()
+        except (Rejected, TypeError, ValueError):  # a record that is missing is None
+            raise Refusal(status.CONDITIONS_NOT_MET) from None
+        self._store.replace(_LIFECYCLE, bytes([LIFECYCLE_ACTIVE]))
+        self.lifecycle = LIFECYCLE_ACTIVE
+
+    def _check_complete(self) -> None:
+        self._open()
+        own = Certificate.parse(self.certificate)
+        if self.bank.role != ROLE_BANK or not self.view_key:
+            raise Rejected("bank", "this is no bank")
+        self.trust.check_holder(own, ROLE_PURSE, own.not_before)
+        if own.issuer != self.bank.key_id or own.public_key != self.identity_key():
+            raise Rejected("purse", "the certificate is not over this purse's key")
+        if own.tier > self._element.TIER:
+            raise Rejected("tier", "the certificate promises more than the element keeps")
+        self._check_policy(self.policy)
+
+    def lock(self, lifecycle: int) -> None:
+        """Moves to a state that no longer pays; there is no way back but the bank's."""
+        self._store.replace(_LIFECYCLE, bytes([lifecycle]))
+        self.lifecycle = lifecycle
+
+    def present(self, data: bytes) -> None:
+        """Accepts a certificate under the root and remembers it. Raises Refusal."""
+        certificate = Certificate.parse(data)
+        name = _KNOWN + certificate.key_id.hex()
+        if self._store.read(name) == data or data == self.bank.raw:
+            return
+        if len(self._store.names(_KNOWN)) >= KNOWN_CERTIFICATES:
+            raise Refusal(status.NO_SPACE)
+        try:
+            self.trust.add(certificate)
+        except Rejected:
+            raise Refusal(status.PAYEE_CERTIFICATE) from None
+        self._store.replace(name, data)
+
+    def set_policy(self, data: bytes) -> None:
+        """Takes a newer policy of its own bank. Raises Refusal for an older or a foreign one."""
+        policy = Policy.parse(data)
+        try:
+            self._check_policy(policy)
+        except Rejected:
+            raise Refusal(status.WRONG_DATA) from None
+        if policy == self.policy:
+            return
+        if policy.policy_version <= self.policy.policy_version:
+            raise Refusal(status.CONDITIONS_NOT_MET)
+        self._store.replace(_POLICY, data)
+        self.policy = policy
+
+    def _check_policy(self, policy: Policy) -> None:
+        if policy.bank != self.bank.key_id or policy.currency != self.bank.currency:
+            raise Rejected("bank", "the policy is not this bank's")
+        if not self.trust.signed(self.bank.public_key, policy):
+            raise Rejected("signature", "the policy is not signed by its bank")
+
+
+def _of_length(data: bytes, size: int) -> None:
+    if len(data) != size:
+        raise Refusal(status.WRONG_LENGTH)

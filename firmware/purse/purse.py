@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The purse: notes, keys, journal and rules behind the verbs of protocol sections 4 and 5."""
+
+from firmware.purse import payment
+from firmware.purse.access import Access
+from firmware.purse.held import Held
+from firmware.purse.journal import Journal
+from firmware.purse.ports import Element, Store
+from firmware.purse.profile import IDENTITY_SLOT, Profile
+from firmware.purse.trust import Rejected, UnknownSigner
+from firmware.wire import status
+from firmware.wire.acknowledgement import Acknowledgement
+from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC_ONLY
+from firmware.wire.certificate import PURPOSE_GENERAL
+from firmware.wire.journal import JournalEntry, KeyAttestation, Statement
+from firmware.wire.layout import Layout, sha256
+from firmware.wire.limits import TOKEN_KEYS
+from firmware.wire.note import Note
+from firmware.wire.policy import BAN_LOAD
+from firmware.wire.status import Refusal
+from firmware.wire.transfer import Transfer
+
+_NOTE = "note."
+_NOTE_HEAD = Layout(("start", "I"), ("seq", "H"))  # where it stood when its record was written
+
+
+class Purse:
+    """One purse on a store and a secure element.
+
+    `verify(public_key, digest, signature) -> bool` is the signature check.
+    """
+
+    def __init__(self, store: Store, element: Element, verify) -> None:  # type: ignore[no-untyped-def]
+        self._store = store
+        self._verify = verify
+        self.element = element
+        self.access = Access(store)
+        self.reload()
+
+    # -- what a power cut leaves -------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Reads everything anew; completes or forgets whatever a cut left half done.
+
+        It runs at boot, and wherever a failure may have set memory and store apart.
+        """
+        self.profile = Profile(self._store, self.element, self._verify)
+        self.journal = Journal(self._store)
+        self.held: "list[Held]" = []
+        for name in self._store.names(_NOTE):
+            self.held.append(self._read_held(int(name[len(_NOTE) :])))
+        self._finish_intent()
+        for counter in self.journal.counters:
+            self._count_spent(self.journal.at(counter))
+
+    def _finish_intent(self) -> None:
+        """An intent whose counter was taken is a payment; one whose counter was not, is none."""
+        intent = self.journal.intent()
+        if intent is not None:
+            if self.element.counter() >= intent.counter:
+                self.journal.commit(intent)
+            else:
+                self.journal.drop_intent()
+        if self.element.counter() < self.journal.newest:
+            self.profile.lock(LIFECYCLE_SYNC_ONLY)
+
+    def _count_spent(self, entry: JournalEntry) -> None:
+        for body in entry.transfer_bodies:
+            fields = Transfer.fields_of(body)
+            for held in self.held:
+                if held.parent == fields["parent"]:
+                    held.spent_to(fields["end"], fields["seq"])
+
+    # -- state -------------------------------------------------------------------------------
+
+    def require(self, *lifecycles: int) -> None:
+        """Raises Refusal(6985) unless the purse is in one of these states."""
+        if self.profile.lifecycle not in lifecycles:
+            raise Refusal(status.CONDITIONS_NOT_MET)
+
+    def require_opened(self) -> None:
+        """Raises Refusal(6985) before personalisation; a purse that is locked may still sync."""
+        self.require(LIFECYCLE_ACTIVE, LIFECYCLE_SYNC_ONLY)
+
+    def now(self, time: int) -> int:
+        """The later of the payee's clock and what its own bank last signed."""
+        return max(time, self.last_sync, self.profile.policy.issued_at)
+
+    @property
+    def last_sync(self) -> int:
+        """When its bank last heard of it: the last acknowledgement, at first its certificate."""
+        return max(self.journal.last_sync, self.profile.certified_at)
+
+    def balance(self) -> "dict[int, int]":
+        """Tiyn by purpose, general money always among them."""
+        amounts = {PURPOSE_GENERAL: 0}
+        for held in self.held:
+            amounts[held.purpose] = amounts.get(held.purpose, 0) + held.left
+        return amounts
+
+    # -- money in ----------------------------------------------------------------------------
+
+    def generate_key(self, challenge: bytes) -> bytes:
+        """A key for the next note, attested by the identity key over the bank's challenge.
+
+        A key that still waits for its note is given again: a torn load loses no slot.
+        """
+        self.require(LIFECYCLE_ACTIVE)
+        slot = self._free_slot()
+        public_key = self.element.public_key(slot) or self.element.generate(slot)
+        fields = {
+            "slot": slot,
+            "serial": self.profile.serial,
+            "challenge": challenge,
+            "public_key": public_key,
+        }
+        body = KeyAttestation.body_of(fields)
+        return body + self.element.sign(IDENTITY_SLOT, sha256(body))
+
+    def load(self, raw: bytes) -> None:
+        """Takes a note for one of its keys. The same note again changes nothing."""
+        note = Note.parse(raw)
+        self.require(LIFECYCLE_ACTIVE)
+        if any([held.parent == note.record_id for held in self.held]):
+            return
+        slot = self._slot_of(note.owner)
+        self._check_note(note)
+        self._write_note(slot, 0, 0, note.raw)
+        self.held.append(Held(slot, note))
+
+    def _check_note(self, note: Note) -> None:
+        if note.currency != self.profile.currency:
+            raise Refusal(status.WRONG_CURRENCY)
+        try:
+            self.profile.trust.check_note(note)
+        except UnknownSigner:
+            raise Refusal(status.NOT_FOUND) from None
+        except Rejected:
+            raise Refusal(status.WRONG_DATA) from None
+        if note.min_tier > self.element.TIER:
+            raise Refusal(status.NOT_SPENDABLE_OFFLINE)
+        policy = self.profile.policy
+        if policy.bans(BAN_LOAD) or note.purpose in policy.banned_purposes and note.purpose:
+            raise Refusal(status.BANNED)
+        if sum(self.balance().values()) + note.value > policy.limits.max_balance:
+            raise Refusal(status.OVER_BALANCE_LIMIT)
+
+    def _free_slot(self) -> int:
+        used = [held.slot for held in self.held]
+        for slot in range(1, TOKEN_KEYS + 1):
+            if slot not in used:
+                return slot
+        for held in self.held:
+            if held.left == 0 and not self._is_mentioned(held):
+                # The new key first: under the old one the spent note could be loaded again.
+                self.element.generate(held.slot)
+                self._store.remove(_note_name(held.slot))
+                self.held.remove(held)
+                return held.slot
+        raise Refusal(status.NO_SPACE)
+
+    def _slot_of(self, owner: bytes) -> int:
+        used = [held.slot for held in self.held]
+        for slot in range(1, TOKEN_KEYS + 1):
+            if slot not in used and self.element.public_key(slot) == owner:
+                return slot
+        raise Refusal(status.NOT_FOUND)
+
+    def _is_mentioned(self, held: Held) -> bool:
+        """Whether an entry that is kept still needs this note to answer a RECOVER."""
+        for counter in self.journal.counters:
+            for body in self.journal.at(counter).transfer_bodies:
+                if Transfer.fields_of(body)["parent"] == held.parent:
+                    return True
+        return False
+
+    # -- money out ---------------------------------------------------------------------------
+
+    def pay(self, raw: bytes, with_pin: bool) -> bytes:
+        """PAY: the tokens, or a Refusal before anything has changed (`payment.pay`)."""
+        return payment.pay(self, raw, with_pin)
+
+    def recover(self, payment_id: bytes) -> bytes:
+        """The very same answer as the PAY that was torn. Raises Refusal(6A88) if none was."""
+        self.require_opened()
+        entry = self.journal.find(payment_id)
+        if entry is None:
+            raise Refusal(status.NOT_FOUND)
+        return payment.answer(self, entry)
+
+    def note_of(self, parent: bytes) -> "tuple[int, bytes]":
+        """Slot and bytes of the note with this RecordId. Raises Refusal(6985) if it is gone."""
+        for held in self.held:
+            if held.parent == parent:
+                record = self._store.read(_note_name(held.slot))
+                return held.slot, record[_NOTE_HEAD.size :]
+        raise Refusal(status.CONDITIONS_NOT_MET)
+
+    def spent(self, entry: JournalEntry) -> None:
+        """Takes note, in memory, of what a committed entry spent."""
+        self._count_spent(entry)
+
+    # -- sync --------------------------------------------------------------------------------
+
+    def statement(self, challenge: bytes) -> bytes:
+        """The journal's signed statement over the bank's challenge (protocol section 5)."""
+        self.require_opened()
+        journal = self.journal
+        fields = {
+            "entries": len(journal.waiting),
+            "serial": self.profile.serial,
+            "challenge": challenge,
+            "counter": self.element.counter(),
+            "acknowledged": journal.acknowledged,
+            "anchor": journal.anchor,
+            "head": journal.head,
+            "policy_version": self.profile.policy.policy_version,
+            "denylist_epoch": 0,
+        }
+        body = Statement.body_of(fields)
+        return body + self.element.sign(IDENTITY_SLOT, sha256(body))
+
+    def waiting_entry(self, index: int) -> bytes:
+        """The entry number `index` of those that wait, with its signatures."""
+        self.require_opened()
+        waiting = self.journal.waiting
+        if index >= len(waiting):
+            raise Refusal(status.NOT_FOUND)
+        return payment.with_signatures(self, self.journal.at(waiting[index])).raw
+
+    def acknowledge(self, raw: bytes) -> None:
+        """Takes its own bank's acknowledgement. An older one, or the same again, does nothing."""
+        word = Acknowledgement.parse(raw)
+        self.require_opened()
+        bank = self.profile.bank
+        if word.serial != self.profile.serial or word.bank != bank.key_id:
+            raise Refusal(status.WRONG_DATA)
+        if not self.profile.trust.signed(bank.public_key, word):
+            raise Refusal(status.WRONG_DATA)
+        journal = self.journal
+        if (word.counter, word.time) <= (journal.acknowledged, journal.last_sync):
+            return
+        if journal.chain_at(word.counter) != word.chain:
+            raise Refusal(status.WRONG_DATA)
+        journal.acknowledge(word.counter, word.time, word.chain)
+        self._drop_old_entries()
+
+    def _drop_old_entries(self) -> None:
+        """Lets go of entries that nobody will ask for, once their notes' records say as much."""
+        entry = self.journal.oldest_to_drop()
+        while entry is not None:  # ends: each round drops one entry
+            for body in entry.transfer_bodies:
+                self._move_note(Transfer.fields_of(body)["parent"])
+            self.journal.drop(entry)
+            entry = self.journal.oldest_to_drop()
+
+    def _move_note(self, parent: bytes) -> None:
+        for held in self.held:
+            if held.parent == parent:
+                raw = self.note_of(parent)[1]
+                self._write_note(held.slot, held.start, held.seq, raw)
+
+    def _write_note(self, slot: int, start: int, seq: int, raw: bytes) -> None:
+        head = _NOTE_HEAD.pack({"start": start, "seq": seq})
+        self._store.replace(_note_name(slot), head + raw)
+
+    def _read_held(self, slot: int) -> Held:
+        record = self._store.read(_note_name(slot)) or b""
+        head = _NOTE_HEAD.unpack(record[: _NOTE_HEAD.size])
+        held = Held(slot, Note.parse(record[_NOTE_HEAD.size :]))
+        held.start = head["start"]
+        held.seq = head["seq"]
+        return held
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether personalisation is still open."""
+        return self.profile.lifecycle == LIFECYCLE_BLANK
+
+
+def _note_name(slot: int) -> str:
+    return "%s%02d" % (_NOTE, slot)
