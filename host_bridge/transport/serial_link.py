@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card behind a serial port, real or pseudo: frames of firmware.wire.frame over pyserial."""
+
+import errno
+import termios
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import serial
+
+from firmware.wire import frame as wire
+from host_bridge.transport.base import LinkLost, LinkTimeout, Traffic, TransportError
+
+_BAUD = 115_200  # 8N1
+_ATTEMPTS = 2  # the frame, and once more if nothing came back
+_POLL_S = 0.05  # how late a deadline may be noticed
+_SHORTEST_COMMAND = 4
+_SHORTEST_RESPONSE = 2
+_STATS_SIZE = 12  # three u32
+_GREETING = "qalta-card "
+
+_PORT_SENTENCES = {
+    errno.ENOENT: "There is no serial port {port}.",
+    errno.ENXIO: "There is no device behind {port}.",
+    errno.EIO: "There is no device behind {port}.",
+    errno.EACCES: "No permission to use {port}: add yourself to the group that owns it.",
+    errno.EAGAIN: "{port} is in use by another program.",
+    errno.EBUSY: "{port} is in use by another program.",
+}
+_CARD_SENTENCES = {
+    wire.ERROR_BAD_KIND: "The card does not know this kind of frame.",
+    wire.ERROR_TOO_LONG: "The card's response is too long for the link.",
+    wire.ERROR_APPLICATION_FAILED: "The card application failed and was reset.",
+}
+
+
+@dataclass(frozen=True)
+class HeapStats:
+    """The card's heap, in bytes. The peak is what was in use after the hungriest command."""
+
+    used_now: int
+    peak: int
+    total: int
+
+
+class SerialTransport:
+    """A card at a serial port, which it holds for itself until closed.
+
+    port: device path. timeout_s: how long one attempt waits for an answer.
+    Opening it resets the card. Raises TransportError if the port cannot be opened or no card
+    answers there.
+    """
+
+    def __init__(self, port: str, *, timeout_s: float = 3.0) -> None:
+        self.port = port
+        self.traffic = Traffic()
+        self._timeout_s = timeout_s
+        self._sequence = 0
+        self._decoder = wire.Decoder()
+        self._line = _open_port(port, timeout_s)
+        try:
+            self.hello = self.reset()
+        except LinkTimeout:
+            self.close()
+            raise LinkTimeout(f"No card answers at {port}.") from None
+        except TransportError:
+            self.close()
+            raise
+
+    def transmit(self, command: bytes) -> bytes:
+        """Send one command APDU and return the response with its status word.
+
+        Without an answer the same frame is sent once more; the card does not execute it twice.
+        """
+        if not _SHORTEST_COMMAND <= len(command) <= wire.MAX_PAYLOAD:
+            raise TransportError(f"A command of {len(command)} bytes cannot be sent.")
+        started = time.monotonic()
+        response = self._exchange(wire.COMMAND_APDU, command, wire.RESPONSE_APDU)
+        if len(response) < _SHORTEST_RESPONSE:
+            raise TransportError("The card answered without a status word.")
+        self.traffic.count(command, response, (time.monotonic() - started) * 1000)
+        return response
+
+    def reset(self) -> str:
+        """Begin a new tap and return the card's greeting."""
+        greeting = self._exchange(wire.RESET, b"", wire.READY).decode("ascii", "replace")
+        if not greeting.startswith(_GREETING):
+            raise TransportError(f"What answers at {self.port} is not a Qalta card.")
+        return greeting
+
+    def stats(self) -> HeapStats:
+        """Ask the card how much of its heap it uses."""
+        answer = self._exchange(wire.STATS, b"", wire.STATS_ANSWER)
+        if len(answer) != _STATS_SIZE:
+            raise TransportError("The card's heap figures are not readable.")
+        now, peak, total = (int.from_bytes(answer[at : at + 4], "big") for at in (0, 4, 8))
+        return HeapStats(now, peak, total)
+
+    def close(self) -> None:
+        """Let the port go."""
+        self._line.close()
+
+    def _exchange(self, kind: int, payload: bytes, expected: int) -> bytes:
+        self._sequence = (self._sequence + 1) % 256
+        request = wire.encode(kind, self._sequence, payload)
+        try:
+            for _ in range(_ATTEMPTS):
+                self._line.write(request)
+                answer = self._wait_for((expected, wire.ERROR))
+                if answer is not None:
+                    return _payload_of(answer)
+        except serial.SerialTimeoutException:
+            pass  # nobody takes our bytes: as silent as a card that does not answer
+        except OSError:  # pyserial's errors are OSErrors too
+            raise LinkLost(f"The card at {self.port} is gone.") from None
+        raise LinkTimeout(f"The card at {self.port} did not answer in time.")
+
+    def _wait_for(self, kinds: tuple[int, ...]) -> wire.Frame | None:
+        """Return the answer to the current request, or None at the deadline.
+
+        Late answers to earlier requests, and noise, are passed over.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        answer = None
+        while answer is None and time.monotonic() < deadline:
+            for byte in self._line.read(max(1, self._line.in_waiting)):
+                frame = self._decoder.feed(byte)
+                if frame and frame.kind in kinds and frame.sequence == self._sequence:
+                    answer = frame
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _open_port(port: str, timeout_s: float) -> serial.Serial:
+    try:
+        return serial.Serial(port, _BAUD, timeout=_POLL_S, write_timeout=timeout_s, exclusive=True)
+    except (OSError, ValueError, termios.error) as error:
+        # pyserial lets termios.error through, which is no OSError and has its number in args.
+        number = error.args[0] if isinstance(error, termios.error) else getattr(error, "errno", 0)
+        sentence = _PORT_SENTENCES.get(number, "{port} is not a serial port.")
+        raise TransportError(sentence.format(port=port)) from None
+
+
+def _payload_of(answer: wire.Frame) -> bytes:
+    if answer.kind == wire.ERROR:
+        code = answer.payload[0] if answer.payload else 0
+        raise TransportError(_CARD_SENTENCES.get(code, "The card reports an unknown error."))
+    return answer.payload

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The firmware's card application inside this interpreter, behind the host's transport.
+
+It stands for the link and the flash only; the application, the purse and the record store are
+the firmware's own. Boards with the real MicroPython are in `tests/links` and `tests/system`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from firmware.card.application import Application
+from firmware.hal.software_element import SoftwareElement
+from firmware.purse.ports import Store
+from firmware.purse.purse import Purse
+from firmware.storage.record_store import RecordStore
+from host_bridge.crypto import p256
+from host_bridge.transport.base import LinkLost, Traffic
+
+
+class InProcessCard:
+    """A card whose flash is a folder. `boot` is what power coming back does.
+
+    wrap: is given each of its two stores and returns the one to use, for tests of power cuts.
+    """
+
+    def __init__(self, folder: Path, wrap: Callable[[Store], Store] | None = None) -> None:
+        self._folder = folder
+        self._wrap = wrap or (lambda store: store)
+        self.traffic = Traffic()
+        self.lose_next_answer = False
+        folder.mkdir(exist_ok=True)
+        self.boot()
+
+    def boot(self) -> None:
+        """Starts the firmware anew from what the flash holds."""
+        store = self.store("purse")
+        self.element = SoftwareElement(self.store("element"))
+        self.purse = Purse(store, self.element, p256.verify)
+        self.application = Application(store, self.purse)
+
+    def store(self, name: str) -> Store:
+        """The card's store of this name, "purse" or "element", as the firmware sees it."""
+        return self._wrap(RecordStore(str(self._folder / name)))
+
+    def flash(self) -> dict[str, bytes]:
+        """Every byte that the card keeps, by file."""
+        files = sorted(path for path in self._folder.rglob("*") if path.is_file())
+        return {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in files}
+
+    def transmit(self, command: bytes) -> bytes:
+        """One APDU; with `lose_next_answer` the card acts and the answer is torn away."""
+        answer = self.application.process(command)
+        if self.lose_next_answer:
+            self.lose_next_answer = False
+            self.application.reset()
+            raise LinkLost("The card was taken away.")
+        self.traffic.count(command, answer, 0.0)
+        return answer
+
+    def reset(self) -> str:
+        """A new tap."""
+        self.application.reset()
+        return "in-process"
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
