@@ -40,6 +40,7 @@ class Profile:
         self.bank = Certificate.parse(read(_BANK))
         own = Certificate.parse(read(_PURSE))
         self.serial = own.serial
+        self.tier = own.tier
         self.certified_at = own.not_before
         self.policy = Policy.parse(read(_POLICY))
         self.trust.add(self.bank)
@@ -151,6 +152,8 @@ class Profile:
     def _check_policy(self, policy: Policy) -> None:
         if policy.bank != self.bank.key_id or policy.currency != self.bank.currency:
             raise Rejected("bank", "the policy is not this bank's")
+        if policy.tier != self.tier:
+            raise Rejected("tier", "the policy is for purses of another tier")
         if not self.trust.signed(self.bank.public_key, policy):
             raise Rejected("signature", "the policy is not signed by its bank")
 

@@ -14,6 +14,7 @@ from firmware.wire.limits import JOURNAL_CAPACITY
 
 ITEM_SALE = 1  # tokens of one payment, as the purse answered them
 ITEM_EXPORT = 2  # one purse's statement, its certificate and its entries
+ITEM_CERTIFICATE = 3  # under the root, so that the root's key alone verifies the rest
 
 MAX_ITEMS = 4096
 _ITEM_HEAD = ">BBH"
@@ -120,7 +121,7 @@ def _take_item(raw: bytes, at: int, end: int) -> "tuple[tuple[int, bytes], int]"
     at += _ITEM_HEAD_SIZE
     if reserved:
         raise WireError("reserved bytes are not zero")
-    if kind not in (ITEM_SALE, ITEM_EXPORT):
+    if kind not in (ITEM_SALE, ITEM_EXPORT, ITEM_CERTIFICATE):
         raise WireError("item kind %d is unknown" % kind)
     if at + size > end:
         raise WireError("it is cut off")

@@ -8,6 +8,7 @@ the firmware's own. Boards with the real MicroPython are in `tests/links` and `t
 from __future__ import annotations
 
 from collections.abc import Callable
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,3 +80,45 @@ class InProcessCard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class InProcessMaker:
+    """Cards for a scenario, where two hundred worlds are wanted and boards would take hours."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def blank(self, card_id: str, bits: int) -> ScenarioCard:
+        """A new card; the bits are those of this interpreter."""
+        return ScenarioCard(self._folder / card_id)
+
+
+class ScenarioCard:
+    """A card in a scenario (`host_bridge.demo.cards.Card`) on an `InProcessCard`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._card = InProcessCard(folder)
+
+    def open(self) -> InProcessCard:
+        """Into the field: traffic counts from here."""
+        self._card.traffic = Traffic()
+        self._card.reset()
+        return self._card
+
+    def cut_power(self) -> None:
+        """RAM is gone; what the folder holds stays."""
+        self._card.boot()
+
+    def copy(self, copy_id: str) -> ScenarioCard:
+        """Another card on a copy of the folder."""
+        folder = self._folder.with_name(copy_id)
+        shutil.copytree(self._folder, folder)
+        return ScenarioCard(folder)
+
+    def heap_peak(self) -> int | None:
+        """There is no heap of its own to measure."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to stop."""

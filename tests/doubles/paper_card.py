@@ -19,6 +19,7 @@ from firmware.wire.certificate import CURRENCY_KZT, Certificate
 from firmware.wire.journal import CHAIN_START, KIND_PAYMENT, JournalEntry, Statement
 from firmware.wire.layout import SIGNATURE_SIZE
 from firmware.wire.note import Note
+from firmware.wire.policy import Policy
 from firmware.wire.transfer import Transfer
 from host_bridge.crypto.keys import SigningKey
 from host_bridge.transport.base import LinkLost, LinkTimeout, Traffic
@@ -50,6 +51,7 @@ class PaperCard:
         self.entries: list[JournalEntry] = []
         self.chain = CHAIN_START
         self.acknowledged = (0, CHAIN_START)
+        self.policy_version = 1
         self.lifecycle = apdu.LIFECYCLE_ACTIVE
         self.tear: tuple[int, str] | None = None
         self.lie: Callable[[bytes], bytes] | None = None
@@ -131,7 +133,10 @@ class PaperCard:
             apdu.INS_RECOVER: self._recover,
             apdu.INS_EXPORT: self._export,
             apdu.INS_ACKNOWLEDGE: self._acknowledge,
+            apdu.INS_SET_POLICY: self._set_policy,
         }
+        if command.ins not in handlers:
+            raise Refuse(status.UNKNOWN_INSTRUCTION)
         self._left = handlers[command.ins](command)
         return self._more()
 
@@ -146,7 +151,7 @@ class PaperCard:
             "protocol": 1,
             "tier": self.certificate.tier,
             "currency": CURRENCY_KZT,
-            "policy_version": 1,
+            "policy_version": self.policy_version,
             "lifecycle": self.lifecycle,
             "flags": 0,
         }
@@ -247,7 +252,7 @@ class PaperCard:
             acknowledged=counter,
             anchor=anchor,
             head=self.chain,
-            policy_version=1,
+            policy_version=self.policy_version,
             denylist_epoch=0,
         )
         return bytes(statement.raw)
@@ -255,10 +260,19 @@ class PaperCard:
     def _acknowledge(self, command: Command) -> bytes:
         word = Acknowledgement.parse(command.data)
         done = word.counter - self.acknowledged[0]
-        if not 0 < done <= len(self.entries):
+        if done > len(self.entries):
             raise Refuse(status.CONDITIONS_NOT_MET)
+        if done <= 0:
+            return b""
         del self.entries[:done]
         self.acknowledged = (word.counter, word.chain)
+        return b""
+
+    def _set_policy(self, command: Command) -> bytes:
+        policy = Policy.parse(command.data)
+        if policy.policy_version <= self.policy_version:
+            raise Refuse(status.CONDITIONS_NOT_MET)
+        self.policy_version = policy.policy_version
         return b""
 
 

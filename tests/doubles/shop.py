@@ -7,11 +7,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from firmware.purse.verify import Token
 from firmware.wire.bundle import ITEM_EXPORT, ITEM_SALE, Bundle, PurseExport
 from firmware.wire.certificate import ROLE_NOTARY, ROLE_PURSE, label_bytes
 from firmware.wire.denylist import Denylist
-from firmware.wire.token import parse_tokens
+from firmware.wire.policy import Policy
+from firmware.wire.token import Token, parse_tokens
 from host_bridge.crypto.keys import SigningKey
 from host_bridge.sync.port import (
     BankRefused,
@@ -84,8 +84,10 @@ class PaperBank:
         self.shop = shop
         self.line = True
         self.denylist: Denylist | None = None
+        self.policy: Policy | None = None
         self.bad: set[bytes] = set()
         self.words: dict[bytes, SaleResult] = {}
+        self.payees: dict[bytes, bytes] = {}
         self.posted: dict[bytes, int] = {}
         self.uploads = 0
         self.exports: list[PurseExport] = []
@@ -136,18 +138,19 @@ class PaperBank:
         self._reach()
         return self.acknowledged.get(serial)
 
-    def payment_state(self, payment_id: bytes) -> SaleResult | None:
+    def payment_state(self, payment_id: bytes, payee: bytes) -> SaleResult | None:
         """Its word, if it has one."""
         self._reach()
-        return self.words.get(payment_id)
+        return self.words.get(payment_id) if self.payees.get(payment_id, payee) == payee else None
 
     def _take(self, export: PurseExport) -> PurseSync:
         self.exports.append(export)
         for entry in export.entries:
             word = SaleResult(entry.payment_id, SaleState.SYNCHRONISED, entry.amount)
             self.words.setdefault(entry.payment_id, word)
+            self.payees[entry.payment_id] = entry.payee
             self.posted[entry.payment_id] = entry.amount
-        sync = PurseSync(self.shop.desk.acknowledge(export), None)
+        sync = PurseSync(self.shop.desk.acknowledge(export), self.policy)
         self.acknowledged[export.certificate.serial] = sync
         return sync
 
