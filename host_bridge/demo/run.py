@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One scenario from its file to its report: set up, play, check the invariants, show."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+
+from host_bridge.demo import checks, report
+from host_bridge.demo.cards import CardMaker
+from host_bridge.demo.player import Player
+from host_bridge.demo.scenario import Scenario
+from host_bridge.demo.screen import Screen
+from host_bridge.demo.world import World
+
+INVARIANTS = (
+    "I1 no value is created, I2 all value is accounted for, I3 at most one debit a payment, "
+    "I4 every receipt is durable, I5 every payment is settled once"
+)
+
+
+def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) -> None:
+    """Plays `scenario` in `folder` (which is left as it is afterwards) and shows everything.
+
+    Raises Unexpected or Broken where it does not end as it should.
+    """
+    console.print(Panel(scenario.story or scenario.title, title=scenario.title))
+    began = time.monotonic()
+    world = World(scenario, folder, cards)
+    try:
+        player = Player(world)
+        with Screen(console, len(scenario.step)) as screen:
+            world.set_up(screen.doing)
+            for step in scenario.steps:
+                screen.show(player.play(step))
+        money = checks.check(world)
+        proofs = report.write_proofs(world, folder / "proofs")
+        report.show_balances(console, world, checks.card_balances(world))
+        report.show_accounts(console, world)
+        report.show_caught(console, world, proofs)
+        report.show_taps(console, player.taps, _heap_peak(world))
+        report.show_money(console, money)
+        console.print(f"[green]Checked:[/] {INVARIANTS}.")
+        console.print(f"[dim]{time.monotonic() - began:.1f} s; everything is in {folder}[/]\n")
+    finally:
+        world.close()
+
+
+def _heap_peak(world: World) -> int | None:
+    peaks = [holder.card.heap_peak() for holder in world.holders.values()]
+    return max([peak for peak in peaks if peak is not None], default=None)
