@@ -28,7 +28,9 @@ Randomness = Callable[[int], bytes]
 class IssuingBank(Protocol):
     """What the desk asks of the bank behind it."""
 
-    root_public_key: bytes
+    @property
+    def root_public_key(self) -> bytes:
+        """What a card trusts."""
 
     def certificate_of(self, name: str) -> Certificate:
         """A participant's certificate."""
@@ -154,5 +156,3 @@ def load(
             session.present(certificate)
     session.load(note)
     return note
-
-

@@ -12,6 +12,10 @@ from firmware.wire.layout import WireError
 from firmware.wire.limits import MAX_CHAINED
 from firmware.wire.status import Refusal
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from firmware.card.secure_channel import SecureChannel
+
 
 class Application:
     """One purse behind APDUs. `reset` begins a new tap, `process` answers one command."""
@@ -25,10 +29,10 @@ class Application:
     def reset(self) -> None:
         """The card came into the field: whatever the last reader had shown is forgotten."""
         self._session = Session(self._purse, self._personalisation)
-        self._channel = None
+        self._channel: "SecureChannel | None" = None
         self._rest = b""  # of an answer that GET RESPONSE fetches
         self._gathered = b""  # data of a command that comes chained
-        self._gathering = None  # its header
+        self._gathering: "tuple[int, int, int, int] | None" = None  # its header
 
     def process(self, raw: bytes) -> bytes:
         """The response APDU to a command APDU. Bad bytes are answered, never raised."""
@@ -116,8 +120,9 @@ class Application:
         version = scp03.KEY_VERSION_FIRST if keys is None else scp03.KEY_VERSION_ISSUER
         keys = keys or 3 * scp03.FIRST_KEY
         random = self._purse.element.random
-        self._channel = SecureChannel(keys[:size], keys[size : 2 * size], random, version)
-        return self._channel.initialize_update(command) + _word(status.OK)
+        channel = SecureChannel(keys[:size], keys[size : 2 * size], random, version)
+        self._channel = channel
+        return channel.initialize_update(command) + _word(status.OK)
 
     def _authenticate(self, command: Command) -> bytes:
         if self._channel is None:

@@ -9,6 +9,12 @@ from firmware.wire import apdu, status
 from firmware.wire.apdu import CLA_ISO, CLA_QALTA, CLA_SECURED, Command
 from firmware.wire.status import Refusal
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firmware.card.session import Session
+
 _CLASS_BITS = 0xF0 & ~apdu.CLA_CHAINED  # the rest says chaining, secure messaging, channel
 _CHANNEL_BITS = 0x03
 _CLASSES = (CLA_ISO, CLA_QALTA, CLA_SECURED)
@@ -32,7 +38,7 @@ _COMMANDS = {
 }
 
 
-def find(command: Command):  # type: ignore[no-untyped-def]
+def find(command: Command) -> "Callable[[Session, Command], bytes]":
     """The function that carries out `command`. Raises Refusal(6E00, 6881 or 6D00)."""
     if command.cla & ~_CHANNEL_BITS not in _CLASSES:
         raise Refusal(status.UNKNOWN_CLASS)
@@ -45,4 +51,5 @@ def find(command: Command):  # type: ignore[no-untyped-def]
     if command.cla & _CLASS_BITS != cla:
         raise Refusal(status.UNKNOWN_CLASS)
     module = __import__("firmware.card.commands." + name, None, None, (name,))
-    return getattr(module, name)
+    function: "Callable[[Session, Command], bytes]" = getattr(module, name)
+    return function

@@ -8,6 +8,10 @@ from firmware.wire.layout import Layout
 from firmware.wire.limits import PIN_MAX, PIN_MIN, PIN_TRIES, PUK_SIZE, PUK_TRIES
 from firmware.wire.status import Refusal
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import Any
+
 _RECORD = "access"
 _LAYOUT = Layout(
     ("pin_tries", "B"), ("puk_tries", "B"), ("pin", "12s"), ("puk", "8s")
@@ -72,7 +76,7 @@ class Access:
         fields["puk_tries"] = PUK_TRIES
         self._write(fields)
 
-    def _try(self, what: str, guess: bytes) -> "dict[str, object]":
+    def _try(self, what: str, guess: bytes) -> "dict[str, Any]":
         """Takes one try, then compares in constant time; returns the record as it now is."""
         fields = self._fields()
         tries = what + "_tries"
@@ -84,13 +88,13 @@ class Access:
             raise Refusal(status.TRIES_LEFT | fields[tries] if fields[tries] else status.BLOCKED)
         return fields
 
-    def _fields(self):  # type: ignore[no-untyped-def]
+    def _fields(self) -> "dict[str, Any]":
         raw = self._store.read(_RECORD)
         if raw is None:
             raise Refusal(status.CONDITIONS_NOT_MET)
         return _LAYOUT.unpack(raw)
 
-    def _write(self, fields: "dict[str, object]") -> None:
+    def _write(self, fields: "dict[str, Any]") -> None:
         self._store.replace(_RECORD, _LAYOUT.pack(fields))
 
 

@@ -7,8 +7,12 @@ from firmware.wire.fraud_proof import FraudProof
 from firmware.wire.layout import sha256
 from firmware.wire.note import Note
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from firmware.purse.trust import Verify
 
-def verify_proof(root: bytes, verify, proof: FraudProof) -> bytes:  # type: ignore[no-untyped-def]
+
+def verify_proof(root: bytes, verify: "Verify", proof: FraudProof) -> bytes:
     """The public key of the one who spent twice, from the root's public key alone.
 
     `verify(public_key, digest, signature) -> bool`. Raises Rejected if the proof proves

@@ -19,6 +19,11 @@ from firmware.wire.status import Refusal
 from firmware.wire.transfer import CVM_NONE, CVM_PIN, SEALED, Transfer
 
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from firmware.purse.purse import Purse
+
+
 class Request:
     """The data of a PAY, parsed."""
 
@@ -37,7 +42,7 @@ class Request:
             raise Refusal(status.WRONG_DATA)
 
 
-def pay(purse, raw: bytes, with_pin: bool) -> bytes:  # type: ignore[no-untyped-def]
+def pay(purse: "Purse", raw: bytes, with_pin: bool) -> bytes:
     """The tokens that pay `raw`; the same request twice gives the same answer, paid once.
 
     Raises Refusal before anything has changed.
@@ -62,7 +67,7 @@ def pay(purse, raw: bytes, with_pin: bool) -> bytes:  # type: ignore[no-untyped-
     return _carry_out(purse, entry)
 
 
-def _check_payee(purse, request: Request, now: int) -> None:  # type: ignore[no-untyped-def]
+def _check_payee(purse: "Purse", request: Request, now: int) -> None:
     if request.currency != purse.profile.currency:
         raise Refusal(status.WRONG_CURRENCY)
     try:
@@ -75,8 +80,8 @@ def _check_payee(purse, request: Request, now: int) -> None:  # type: ignore[no-
         raise Refusal(status.WRONG_CURRENCY)
 
 
-def _plan(  # type: ignore[no-untyped-def]
-    purse, request: Request, pieces: "list[tuple[Held, int]]", with_pin: bool
+def _plan(
+    purse: "Purse", request: Request, pieces: "list[tuple[Held, int]]", with_pin: bool
 ) -> JournalEntry:
     """The entry that this payment will be, its transfers not yet signed."""
     counter = purse.element.counter() + 1
@@ -115,7 +120,7 @@ def _plan(  # type: ignore[no-untyped-def]
     return JournalEntry.build(head, bodies)
 
 
-def _carry_out(purse, entry: JournalEntry) -> bytes:  # type: ignore[no-untyped-def]
+def _carry_out(purse: "Purse", entry: JournalEntry) -> bytes:
     """intent → counter → commit → sign → answer."""
     purse.journal.write_intent(entry)
     if purse.element.advance() != entry.counter:
@@ -128,7 +133,7 @@ def _carry_out(purse, entry: JournalEntry) -> bytes:  # type: ignore[no-untyped-
     return answer(purse, entry)
 
 
-def with_signatures(purse, entry: JournalEntry) -> JournalEntry:  # type: ignore[no-untyped-def]
+def with_signatures(purse: "Purse", entry: JournalEntry) -> JournalEntry:
     """The entry with its signatures, made and stored now if a power cut came before them."""
     if not entry.is_signed:
         for body in entry.transfer_bodies:
@@ -138,9 +143,9 @@ def with_signatures(purse, entry: JournalEntry) -> JournalEntry:  # type: ignore
     return entry
 
 
-def answer(purse, entry: JournalEntry) -> bytes:  # type: ignore[no-untyped-def]
+def answer(purse: "Purse", entry: JournalEntry) -> bytes:
     """The tokens of a committed entry: note and transfer, one pair a piece."""
-    parts = []
+    parts: "list[bytes]" = []
     entry = with_signatures(purse, entry)
     for body, signature in zip(entry.transfer_bodies, entry.signatures):
         _, note = purse.note_of(Transfer.fields_of(body)["parent"])

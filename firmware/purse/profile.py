@@ -6,10 +6,14 @@ from firmware.purse.trust import Rejected, Trust
 from firmware.wire import status
 from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK
 from firmware.wire.certificate import ROLE_BANK, ROLE_PURSE, Certificate
-from firmware.wire.layout import PUBLIC_KEY_SIZE
+from firmware.wire.layout import PUBLIC_KEY_SIZE, WireError
 from firmware.wire.limits import KNOWN_CERTIFICATES, VIEW_KEY_SIZE
 from firmware.wire.policy import Policy
 from firmware.wire.status import Refusal
+
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from firmware.purse.trust import Verify
 
 IDENTITY_SLOT = 0
 
@@ -25,7 +29,7 @@ _KNOWN = "known."
 class Profile:
     """The purse's own records. Before ACTIVE they are written, afterwards only some grow."""
 
-    def __init__(self, store: Store, element: Element, verify) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, store: Store, element: Element, verify: "Verify") -> None:
         self._store = store
         self._element = element
         self._verify = verify
@@ -35,7 +39,7 @@ class Profile:
 
     def _open(self) -> None:
         """Reads what an active purse needs at every tap."""
-        read = self._store.read
+        read = self._read
         self.trust = Trust(read(_ROOT), self._verify)
         self.bank = Certificate.parse(read(_BANK))
         own = Certificate.parse(read(_PURSE))
@@ -47,6 +51,10 @@ class Profile:
         for name in self._store.names(_KNOWN):
             self.trust.add(Certificate.parse(read(name)))
 
+    def _read(self, name: str) -> bytes:
+        """A record that personalisation left; an empty one fits no parser."""
+        return self._store.read(name) or b""
+
     @property
     def currency(self) -> int:
         """ISO 4217 of the money it holds; 0 before it is active."""
@@ -55,12 +63,12 @@ class Profile:
     @property
     def certificate(self) -> bytes:
         """The identity certificate: for the purse's own bank, never for a payee."""
-        return self._store.read(_PURSE)
+        return self._read(_PURSE)
 
     @property
     def view_key(self) -> bytes:
         """The key that it shares with its own bank alone."""
-        return self._store.read(_VIEW_KEY)
+        return self._read(_VIEW_KEY)
 
     def store_root(self, data: bytes) -> None:
         """Personalisation: the root's public key."""
@@ -99,7 +107,7 @@ class Profile:
         """
         try:
             self._check_complete()
-        except (Rejected, TypeError, ValueError):  # a record that is missing is None
+        except (Rejected, WireError):  # of what is missing, too
             raise Refusal(status.CONDITIONS_NOT_MET) from None
         self._store.replace(_LIFECYCLE, bytes([LIFECYCLE_ACTIVE]))
         self.lifecycle = LIFECYCLE_ACTIVE

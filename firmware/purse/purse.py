@@ -20,6 +20,10 @@ from firmware.wire.policy import BAN_LOAD
 from firmware.wire.status import Refusal
 from firmware.wire.transfer import Transfer
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from firmware.purse.trust import Verify
+
 _NOTE = "note."
 _NOTE_HEAD = Layout(("start", "I"), ("seq", "H"))  # where it stood when its record was written
 
@@ -30,7 +34,7 @@ class Purse:
     `verify(public_key, digest, signature) -> bool` is the signature check.
     """
 
-    def __init__(self, store: Store, element: Element, verify) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, store: Store, element: Element, verify: "Verify") -> None:
         self._store = store
         self._verify = verify
         self.element = element
@@ -192,7 +196,7 @@ class Purse:
         """Slot and bytes of the note with this RecordId. Raises Refusal(6985) if it is gone."""
         for held in self.held:
             if held.parent == parent:
-                record = self._store.read(_note_name(held.slot))
+                record = self._store.read(_note_name(held.slot)) or b""
                 return held.slot, record[_NOTE_HEAD.size :]
         raise Refusal(status.CONDITIONS_NOT_MET)
 

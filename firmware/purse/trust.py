@@ -15,6 +15,15 @@ from firmware.wire.certificate import (
 from firmware.wire.layout import key_id, sha256
 from firmware.wire.note import Note
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firmware.wire.bundle import Bundle
+    from firmware.wire.layout import Record
+
+    Verify = Callable[[bytes, bytes, bytes], bool]
+
 _UNDER_ROOT = (ROLE_ISSUER, ROLE_BANK, ROLE_AUTHORITY, ROLE_NOTARY)
 _UNDER_BANK = (ROLE_PURSE, ROLE_TERMINAL)
 
@@ -46,7 +55,7 @@ class Trust:
     on a host.
     """
 
-    def __init__(self, root: bytes, verify) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, root: bytes, verify: "Verify") -> None:
         self.root = root
         self.verify = verify
         self._known: "dict[bytes, Certificate]" = {}
@@ -56,7 +65,7 @@ class Trust:
         """The certificates that were accepted."""
         return list(self._known.values())
 
-    def signed(self, public_key: bytes, record) -> bool:  # type: ignore[no-untyped-def]
+    def signed(self, public_key: bytes, record: "Record | Bundle") -> bool:
         """Whether `record` carries a good signature of `public_key`."""
         return self.verify(public_key, sha256(record.body), record.signature)
 

@@ -92,9 +92,7 @@ def check_denied(denylist: "Denylist | None", token: Token) -> None:
 class Expectation:
     """What a payee asked for: every token of the answer is held against it."""
 
-    def __init__(
-        self, payee: Certificate, payment_id: bytes, amount_tiyn: int, now: int
-    ) -> None:
+    def __init__(self, payee: Certificate, payment_id: bytes, amount_tiyn: int, now: int) -> None:
         self.payee = payee
         self.payment_id = payment_id
         self.amount_tiyn = amount_tiyn

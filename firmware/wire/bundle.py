@@ -12,6 +12,10 @@ from firmware.wire.journal import JournalEntry, Statement
 from firmware.wire.layout import SIGNATURE_SIZE, Layout, WireError, check_signature, sha256
 from firmware.wire.limits import JOURNAL_CAPACITY
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ITEM_SALE = 1  # tokens of one payment, as the purse answered them
 ITEM_EXPORT = 2  # one purse's statement, its certificate and its entries
 ITEM_CERTIFICATE = 3  # under the root, so that the root's key alone verifies the rest
@@ -42,9 +46,9 @@ class Bundle:
         self.raw = raw
         self.items = items
         head = self.HEAD.unpack(raw[: self.HEAD.size])
-        self.created_at: int = head["created_at"]  # type: ignore[assignment]
-        self.terminal = Certificate.parse(head["terminal"])  # type: ignore[arg-type]
-        self.bank = Certificate.parse(head["bank"])  # type: ignore[arg-type]
+        self.created_at: int = head["created_at"]
+        self.terminal = Certificate.parse(head["terminal"])
+        self.bank = Certificate.parse(head["bank"])
 
     @property
     def body(self) -> bytes:
@@ -57,9 +61,9 @@ class Bundle:
         return self.raw[-SIGNATURE_SIZE:]
 
     @classmethod
-    def issue(  # type: ignore[no-untyped-def]
+    def issue(
         cls,
-        sign,
+        sign: "Callable[[bytes], bytes]",
         created_at: int,
         terminal: Certificate,
         bank: Certificate,
@@ -101,12 +105,12 @@ class Bundle:
         if head["type"] != cls.TYPE or head["version"] != cls.VERSION:
             raise WireError("type or version is wrong")
         check_signature(raw[-SIGNATURE_SIZE:])
-        if head["count"] > MAX_ITEMS:  # type: ignore[operator]
+        if head["count"] > MAX_ITEMS:
             raise WireError("more items than %d" % MAX_ITEMS)
         end = len(raw) - SIGNATURE_SIZE
         at = cls.HEAD.size
         items = []
-        for _ in range(head["count"]):  # type: ignore[call-overload]
+        for _ in range(head["count"]):
             item, at = _take_item(raw, at, end)
             items.append(item)
         if at != end:
@@ -157,7 +161,7 @@ class PurseExport:
         at = first + Statement.LAYOUT.size
         certificate = Certificate.parse(raw[:first])
         statement = Statement.parse(raw[first:at])
-        entries = []
+        entries: "list[JournalEntry]" = []
         while at < len(raw):
             if len(entries) == JOURNAL_CAPACITY:
                 raise WireError("%s: more than %d entries" % (cls.NAME, JOURNAL_CAPACITY))

@@ -10,6 +10,11 @@ from firmware.wire.layout import (
     sha256,
 )
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
 NOTE_ID_SIZE = 16
 MAX_DENIED = 4096  # of each kind: a terminal holds the whole list, 96 KB at the most
 
@@ -38,7 +43,7 @@ class Denylist(Record):
     notes: "list[bytes]"
 
     @classmethod
-    def parse(cls, raw: bytes):  # type: ignore[no-untyped-def]
+    def parse(cls, raw: bytes) -> "Self":
         """The list in `raw`, all of it. Raises WireError for anything else."""
         head = cls.LAYOUT.size
         record = cls()
@@ -55,9 +60,15 @@ class Denylist(Record):
         return record
 
     @classmethod
-    def issue_list(  # type: ignore[no-untyped-def]
-        cls, sign, notary: bytes, epoch: int, issued_at: int, keys: "set", notes: "set"
-    ):
+    def issue_list(
+        cls,
+        sign: "Callable[[bytes], bytes]",
+        notary: bytes,
+        epoch: int,
+        issued_at: int,
+        keys: "set[bytes]",
+        notes: "set[bytes]",
+    ) -> "Self":
         """A new list of these KeyIds and note ids, signed by `sign(digest)`."""
         fields = {
             "type": cls.TYPE,

@@ -82,7 +82,7 @@ class FraudProof:
             at = end
         if at != len(raw):
             raise WireError("%d bytes stand behind its end" % (len(raw) - at))
-        proof = cls(*records)
+        proof = cls(*records)  # type: ignore[arg-type]
         if proof.raw != raw:
             raise WireError("its transfers are not in order")
         return proof

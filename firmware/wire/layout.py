@@ -10,6 +10,11 @@ import struct
 
 from firmware.crypto.p256 import ORDER, on_curve
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Self
+
 SIGNATURE_SIZE = 64
 PUBLIC_KEY_SIZE = 64
 RECORD_ID_SIZE = 32
@@ -40,7 +45,7 @@ class Layout:
         self.format = ">" + "".join(code for _, code in fields)
         self.size = struct.calcsize(self.format)
 
-    def unpack(self, raw: bytes) -> "dict[str, object]":
+    def unpack(self, raw: bytes) -> "dict[str, Any]":
         """The fields of `raw` by name; a code such as "4H" gives a tuple.
 
         Raises WireError where the length is wrong or a reserved byte is not zero.
@@ -48,7 +53,7 @@ class Layout:
         if len(raw) != self.size:
             raise WireError("length is %d, not %d" % (len(raw), self.size))
         values = struct.unpack(self.format, raw)
-        fields = {}
+        fields: "dict[str, Any]" = {}
         at = 0
         for name, code in self.fields:
             many = _repeats(code)
@@ -58,17 +63,17 @@ class Layout:
                 raise WireError("reserved bytes are not zero")
         return fields
 
-    def pack(self, fields: "dict[str, object]") -> bytes:
+    def pack(self, fields: "Mapping[str, Any]") -> bytes:
         """The bytes of `fields`. A reserved field is filled in; any other must be given.
 
         Raises WireError for a missing or unknown field, or a value that does not fit.
         """
-        values = []
+        values: "list[Any]" = []
         left = len(fields)
         for name, code in self.fields:
             many = _repeats(code)
             if name.startswith(RESERVED):
-                value = bytes(int(code[:-1])) if code.endswith("s") else 0
+                value: "Any" = bytes(int(code[:-1])) if code.endswith("s") else 0
             elif name not in fields:
                 raise WireError("field %s is missing" % name)
             else:
@@ -110,7 +115,7 @@ def _fits(value: object, code: str) -> bool:
     return 0 <= value < 1 << (8 * _UNSIGNED[code[-1]])
 
 
-def _bytes_of(value: object) -> bytes:
+def _bytes_of(value: "Any") -> bytes:
     if isinstance(value, int):
         return b"\x01" if value else b""
     return bytes(value)
@@ -131,7 +136,7 @@ class Record:
     signature: bytes
 
     @classmethod
-    def parse(cls, raw: bytes):  # type: ignore[no-untyped-def]
+    def parse(cls, raw: bytes) -> "Self":
         """The record in `raw`, all of it. Raises WireError for anything else."""
         record = cls()
         record.raw = bytes(raw)
@@ -145,13 +150,13 @@ class Record:
         return record
 
     @classmethod
-    def issue(cls, sign, **fields):  # type: ignore[no-untyped-def]
+    def issue(cls, sign: "Callable[[bytes], bytes]", **fields: "Any") -> "Self":
         """A new record of these fields, signed by `sign(digest) -> signature`."""
         body = cls.body_of(fields)
         return cls.parse(body + sign(sha256(body)))
 
     @classmethod
-    def body_of(cls, fields: "dict[str, object]") -> bytes:
+    def body_of(cls, fields: "Mapping[str, Any]") -> bytes:
         """The bytes to be signed: everything but the signature."""
         whole = dict(fields)
         whole["type"] = cls.TYPE
@@ -184,7 +189,7 @@ class Record:
         """What this kind of record asks beyond its layout; raises WireError."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.raw == other.raw  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.raw == other.raw
 
     def __hash__(self) -> int:
         return hash(self.raw)

@@ -11,6 +11,14 @@ from firmware.wire.limits import MAX_HOPS, MAX_PIECES
 from firmware.wire.note import Note
 from firmware.wire.transfer import Transfer
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from firmware.wire.layout import Record
+
+    R = TypeVar("R", bound=Record)
+
 
 class Token:
     """A run of units with the signed transfers that brought it to its newest payee.
@@ -48,7 +56,7 @@ class Token:
 
 def parse_tokens(raw: bytes) -> "list[Token]":
     """The 1 to MAX_PIECES tokens in `raw`, all of it. Raises WireError for anything else."""
-    tokens = []
+    tokens: "list[Token]" = []
     at = 0
     while at < len(raw):
         if len(tokens) == MAX_PIECES:
@@ -62,7 +70,7 @@ def parse_tokens(raw: bytes) -> "list[Token]":
 
 def _parse_token(raw: bytes, at: int) -> "tuple[Token, int]":
     note, at = _take(Note, raw, at)
-    hops = []
+    hops: "list[tuple[Certificate, Transfer]]" = []
     while at < len(raw) and raw[at] == Certificate.TYPE:
         if len(hops) == MAX_HOPS - 1:
             raise WireError("token: more than %d hops" % MAX_HOPS)
@@ -73,6 +81,6 @@ def _parse_token(raw: bytes, at: int) -> "tuple[Token, int]":
     return Token(note, hops, transfer), at
 
 
-def _take(kind, raw: bytes, at: int):  # type: ignore[no-untyped-def]
+def _take(kind: "type[R]", raw: bytes, at: int) -> "tuple[R, int]":
     end = at + kind.LAYOUT.size
     return kind.parse(raw[at:end]), end

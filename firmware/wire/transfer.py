@@ -3,6 +3,10 @@
 
 from firmware.wire.layout import SIGNATURE_SIZE, Layout, Record, WireError
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import Any
+
 CVM_NONE = 0
 CVM_PIN = 1
 CVM_DISPLAY = 2  # confirmed on the purse's own display
@@ -52,7 +56,7 @@ class Transfer(Record):
             raise WireError("unknown flags are set")
 
     @classmethod
-    def fields_of(cls, body: bytes) -> "dict[str, object]":
+    def fields_of(cls, body: bytes) -> "dict[str, Any]":
         """The fields of a transfer that is not signed yet, by name."""
         return cls.LAYOUT.unpack(body + bytes(SIGNATURE_SIZE))
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from firmware.wire import apdu, status, tlv
 from firmware.wire.acknowledgement import Acknowledgement
@@ -18,6 +20,9 @@ from firmware.wire.policy import Policy
 from firmware.wire.token import Token, parse_tokens
 from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused, Exchange
 from host_bridge.transport.base import Transport
+
+
+T = TypeVar("T")
 
 
 class WrongPin(CardError):
@@ -141,7 +146,7 @@ class PurseSession:
             ]
         except WireError as error:
             raise CardMisbehaved(f"the card's balance is nonsense: {error}") from None
-        return {int(row["purpose"]): int(row["amount"]) for row in rows}  # type: ignore[call-overload]
+        return {int(row["purpose"]): int(row["amount"]) for row in rows}
 
     def generate_key(self, challenge: bytes) -> KeyAttestation:
         """A token key for the next note, attested over the bank's challenge. After the PIN."""
@@ -211,7 +216,7 @@ def _tokens(raw: bytes) -> list[Token]:
     return _parsed(parse_tokens, raw)
 
 
-def _parsed(parse, raw: bytes):  # type: ignore[no-untyped-def]
+def _parsed(parse: Callable[[bytes], T], raw: bytes) -> T:
     try:
         return parse(raw)
     except WireError as error:

@@ -2,6 +2,7 @@
 """SELECT: the purse by its AID. The answer identifies nobody (protocol section 4)."""
 
 from firmware.card.session import Session, require_p1p2
+from firmware.purse.purse import Purse
 from firmware.wire import apdu, status, tlv
 from firmware.wire.apdu import Command
 from firmware.wire.limits import JOURNAL_CAPACITY, PROTOCOL_VERSION
@@ -20,7 +21,7 @@ def select(session: Session, command: Command) -> bytes:
     return tlv.encode(tlv.FCI_TEMPLATE, template)
 
 
-def _state(purse) -> "dict[str, int]":  # type: ignore[no-untyped-def]
+def _state(purse: Purse) -> "dict[str, int]":
     profile = purse.profile
     flags = 0
     if not purse.is_blank and purse.access.pin_tries == 0:
