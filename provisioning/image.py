@@ -35,7 +35,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _CACHE = _ROOT / ".runtime" / "build" / "mpy"
 
 _PARTITIONS = read_partitions()
-_ROM = _PARTITIONS["rom"]
+_ROM = _PARTITIONS["romfs"]
 _MONEY = _PARTITIONS["vfs"]
 FLASH_SIZE = max(partition.end for partition in _PARTITIONS.values())
 _ERASED = b"\xff"

@@ -13,18 +13,22 @@ import vfs
 
 # Beside this file, and on the import path by that alone:
 from flash import FlashFile  # type: ignore[import-not-found]
-from partitions import read_partitions  # type: ignore[import-not-found]
+from partitions import (  # type: ignore[import-not-found]
+    PROG_SIZE,
+    READ_SIZE,
+    read_partitions,
+)
 from rom import map_rom  # type: ignore[import-not-found]
 
 
 def boot(image: str) -> None:
     """Replace the PC's file system by the flash image; OSError or ValueError if it is none."""
     partitions = read_partitions()
-    rom, money = partitions["rom"], partitions["vfs"]
+    rom, money = partitions["romfs"], partitions["vfs"]
     flash = FlashFile(image, money.offset, money.size)
     firmware = vfs.VfsRom(map_rom(image, rom.offset, rom.size))
     vfs.umount("/")  # the PC's own files
-    vfs.mount(vfs.VfsLfs2(flash), "/")
+    vfs.mount(vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROG_SIZE), "/")
     vfs.mount(firmware, "/rom")
     os.chdir("/")
     sys.path[:] = ["/rom"]

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual board's ROM partition: a ROMFS in memory, whose bytecode runs where it lies.
 
-Imported from littlefs, a module is copied to the heap, and the firmware would take all of the 128 KiB
-that the card has. From memory-mapped flash MicroPython makes objects of what changes only, and
-leaves bytecode, strings and constants in the flash.
+A module that is imported from littlefs is copied to the heap: the firmware would take 122 of the
+128 KiB that a small board has. From memory-mapped flash MicroPython takes to the heap only what
+changes, and leaves bytecode, strings and constants where they are.
 
-On an ESP32 the same comes from the port: it maps its `romfs` partition through the flash cache
-(esp_partition_mmap) and mounts it at "/rom" before it boots; or the firmware is frozen into the
-program. Here `mmap` of the image file stands for the flash cache. Runs on MicroPython (unix).
+A MicroPython for the ESP32 that is built with ROMFS does the same by itself: it maps its `romfs`
+partition through the flash cache (esp_partition_mmap) and mounts it at "/rom" before it boots.
+One without ROMFS has the firmware frozen in. Here `mmap` of the image file stands for the flash
+cache. Runs on MicroPython (unix).
 """
 
 import os

@@ -20,8 +20,8 @@ _MODULES = {
 }
 
 
-def echo_files() -> dict[str, bytes]:
-    """The files of an image whose card application is tests/doubles/echo_app.py."""
+def echo_firmware() -> dict[str, bytes]:
+    """A firmware whose card application is tests/doubles/echo_app.py."""
     return {
         name.replace(".py", ".mpy"): compile_module((_ROOT / source).read_bytes(), name)
         for name, source in _MODULES.items()
@@ -31,7 +31,7 @@ def echo_files() -> dict[str, bytes]:
 @pytest.fixture
 def make_image() -> Callable[[Path], None]:
     """Makes an image that boots the echo application."""
-    return lambda path: write_image(path, echo_files())
+    return lambda path: write_image(path, echo_firmware())
 
 
 @pytest.fixture

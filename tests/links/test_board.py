@@ -13,7 +13,14 @@ from boards.VIRTUAL.runtime import RuntimeMissing, runtime_path
 from host_bridge.transport.base import LinkLost, TransportError
 from host_bridge.transport.serial_link import SerialTransport
 from host_bridge.transport.virtual import VirtualTransport
-from provisioning.image import BLOCK_SIZE, list_files, read_file, write_image
+from provisioning.image import (
+    BLOCK_SIZE,
+    FLASH_SIZE,
+    compile_module,
+    list_files,
+    read_file,
+    write_image,
+)
 
 COUNT = b"\x80\x02\x00\x00"
 HANG = b"\x80\x04\x00\x00"
@@ -33,7 +40,7 @@ def test_host_reads_what_the_board_wrote(card: SerialTransport, board: VirtualBo
     card.transmit(COUNT)
     board.stop()
     assert read_file(board.image, "count") == b"1"
-    assert "firmware/apps/card.mpy" in list_files(board.image)
+    assert list_files(board.image) == ["count"]  # the card writes into its own partition alone
 
 
 def test_power_cut_in_a_command_is_noticed_quickly(
@@ -67,16 +74,20 @@ def test_an_image_serves_one_board_at_a_time(board: VirtualBoard) -> None:
         assert successor.alive
 
 
-def test_only_the_image_is_importable(image: Path) -> None:
-    """The repository's own firmware must not hide what is missing on the image."""
-    write_image(image, {"firmware/apps/other.mpy": b""})
+def test_only_the_rom_is_importable(image: Path) -> None:
+    """Neither the repository's own firmware nor a file of the card hides what the ROM lacks."""
+    card = compile_module(b"def main(): raise ValueError", "firmware/apps/card.py")
+    firmware = {"firmware/apps/card.mpy": card, "firmware/card.mpy": card}
+    write_image(image, {"firmware/apps/other.mpy": b""}, firmware)
     log = image.with_name("log")
     with pytest.raises(TransportError):
         VirtualTransport(VirtualBoard(image, log=log))
     assert "ImportError" in log.read_text()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 8 * BLOCK_SIZE, os.urandom(5000)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 8 * BLOCK_SIZE, b"\xff" * FLASH_SIZE, os.urandom(5000)]
+)
 def test_a_file_that_is_no_image_does_not_boot(tmp_path: Path, content: bytes) -> None:
     image, log = tmp_path / "flash.img", tmp_path / "log"
     image.write_bytes(content)
