@@ -18,7 +18,6 @@ from firmware.wire.layout import WireError, sha256
 from firmware.wire.status import Refusal
 from firmware.wire.transfer import CVM_NONE, CVM_PIN, SEALED, Transfer
 
-
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
     from firmware.purse.purse import Purse

@@ -144,7 +144,7 @@ class Purse:
         if note.min_tier > self.element.TIER:
             raise Refusal(status.NOT_SPENDABLE_OFFLINE)
         policy = self.profile.policy
-        if policy.bans(BAN_LOAD) or note.purpose in policy.banned_purposes and note.purpose:
+        if policy.bans(BAN_LOAD) or (note.purpose in policy.banned_purposes and note.purpose):
             raise Refusal(status.BANNED)
         if sum(self.balance().values()) + note.value > policy.limits.max_balance:
             raise Refusal(status.OVER_BALANCE_LIMIT)

@@ -12,7 +12,7 @@ from rich.console import Console
 from boards.VIRTUAL.board import BoardError
 from firmware.purse.trust import Rejected
 from firmware.wire.layout import WireError
-from host_bridge.cli import bank, board, card
+from host_bridge.cli import bank, board, card, handover
 from host_bridge.cli.demo import demo
 from host_bridge.cli.verify import verify
 from host_bridge.crypto.keys import KeyFileError
@@ -57,6 +57,8 @@ app.command()(demo)
 app.command()(verify)
 app.add_typer(pos.app, name="pos")
 app.add_typer(card.app, name="card")
+bank.app.command()(handover.till)
+bank.app.command()(handover.root)
 app.add_typer(bank.app, name="bank")
 app.add_typer(board.app, name="board")
 

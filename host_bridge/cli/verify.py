@@ -37,9 +37,7 @@ class Unverified(WireError):
 
 def verify(
     file: Annotated[Path, typer.Argument(help="A token, bundle, fraud proof or denylist.")],
-    root: Annotated[
-        str, typer.Option(help="The root's public key: a file, or 128 hex digits.")
-    ],
+    root: Annotated[str, typer.Option(help="The root's public key: a file, or 128 hex digits.")],
     certificates: Annotated[
         Path | None,
         typer.Option(help="A folder of certificates, for a token that brings none with it."),

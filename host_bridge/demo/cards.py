@@ -27,8 +27,8 @@ class Card(Protocol):
     def copy(self, copy_id: str) -> Card:
         """What a thief makes of it: another card with the same memory, keys included."""
 
-    def heap_peak(self) -> int | None:
-        """The most heap that it used, in bytes, where it can tell."""
+    def heap_live(self) -> int | None:
+        """The heap that it holds between commands, in bytes, where it can tell."""
 
     def close(self) -> None:
         """The end of the scenario."""
@@ -66,12 +66,12 @@ class BoardCard:
         shutil.copyfile(self._image, image)
         return BoardCard(image, self._bits)
 
-    def heap_peak(self) -> int | None:
+    def heap_live(self) -> int | None:
         """Asks the running board; None if it is off."""
         if not self._board.alive:
             return None
         with VirtualTransport(self._board) as transport:
-            return transport.stats().peak
+            return transport.stats().used_now
 
     def close(self) -> None:
         """Stops the board."""

@@ -14,7 +14,6 @@ from firmware.purse.verify import check_chain
 from host_bridge.crypto import p256
 from host_bridge.demo.world import World
 from host_bridge.session.purse import PurseSession
-from host_bridge.sync.port import SaleState
 from pos_terminal.book import Payment
 from pos_terminal.states import PaymentState
 
@@ -33,9 +32,15 @@ class Money:
     issued: int
     reserves: int  # with the banks
     cards: int  # as the honest cards themselves say
+    copied: int  # on cards that were copied, as the bank counts them
     wallets: int  # settled to merchants
-    in_flight: int  # in tills, not yet at the bank
-    lost_to_fraud: int  # paid twice with the same units, and claimed from the spender
+    in_flight: int  # spent, and not yet at the bank
+    claimed: int  # paid twice with the same units, and claimed from the spender
+
+    @property
+    def total(self) -> int:
+        """All of it, wherever it is."""
+        return self.reserves + self.cards + self.copied + self.wallets + self.in_flight
 
 
 def check(world: World) -> Money:
@@ -81,14 +86,18 @@ def _no_value_created(world: World, payments: list[Payment]) -> Money:
     waiting = sum(one.amount_tiyn for one in payments if one.state is PaymentState.PAID)
     if not copies and waiting > in_flight:
         raise Broken(f"I1: tills hold {waiting} tiyn, cards gave away only {in_flight}")
-    return Money(
+    money = Money(
         issued=totals.issued,
         reserves=totals.reserves,
         cards=sum(honest.values()),
+        copied=sum(at_bank[serial] for serial in copies),
         wallets=totals.wallets,
         in_flight=in_flight,
-        lost_to_fraud=sum(line.claims_tiyn for line in world.bank.balances()),
+        claimed=sum(line.claims_tiyn for line in world.bank.balances()),
     )
+    if money.total != money.issued:
+        raise Broken(f"I2: {money.issued} tiyn were issued and {money.total} are accounted for")
+    return money
 
 
 def _one_debit_each(payments: list[Payment]) -> None:
@@ -123,8 +132,8 @@ def _settled_once(world: World) -> None:
             result = world.bank.payment_state(payment.payment_id, payment.payee.record_id)
             if payment.state in _SETTLED and result is None:
                 raise Broken(f"I5: the bank does not know {payment.short_id}, which is settled")
-            if result is not None and result.state != SaleState.REFUSED:
-                earned[world.merchant_of(till_id).id] += result.amount_tiyn
+            if result is not None:
+                earned[world.merchant_of(till_id).id] += result.credited_tiyn
     for line in world.bank.balances():
         if not line.is_merchant:
             continue

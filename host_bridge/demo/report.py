@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firmware.purse.fraud import verify_proof
+from host_bridge.bank.reports import FraudCase
 from host_bridge.crypto import p256
 from host_bridge.demo.checks import Money
 from host_bridge.demo.player import TapEvent
@@ -79,13 +80,13 @@ def write_proofs(world: World, folder: Path) -> list[Path]:
 def show_caught(console: Console, world: World, proofs: list[Path]) -> None:
     """The double spends, each named to the spender's own bank alone, and other findings."""
     for bank in world.scenario.bank:
-        for case in world.bank.fraud_cases(viewer=bank.name):
-            if case.name:
-                console.print(
-                    f"[bold red]{bank.name}[/] finds that [bold]{case.name}[/] spent "
-                    f"{format_tiyn(case.overlap_tiyn)} at {case.payees[0]} and again at "
-                    f"{case.payees[1]}; the loss is claimed from {case.name}, not from the payees."
-                )
+        cases = [case for case in world.bank.fraud_cases(viewer=bank.name) if case.name]
+        if cases:
+            console.print(_fraud_table(bank.name, cases))
+        for line in world.bank.balances():
+            if line.bank == bank.name and line.claims_tiyn:
+                claim = format_tiyn(line.claims_tiyn)
+                console.print(f"{bank.name} paid the payees, and claims {claim} from {line.name}.")
     for finding in world.bank.findings():
         console.print(f"[yellow]finding:[/] {finding.kind} {finding.subject}: {finding.sentence}")
     if proofs:
@@ -94,7 +95,17 @@ def show_caught(console: Console, world: World, proofs: list[Path]) -> None:
         console.print(f"  qalta verify {proofs[0]} --root {key}", style="bold", soft_wrap=True)
 
 
-def show_taps(console: Console, taps: list[TapEvent], heap_peak: int | None) -> None:
+def _fraud_table(bank_name: str, cases: list[FraudCase]) -> Table:
+    title = f"Double spends that {bank_name} sees of its clients"
+    table = Table(title=title, title_justify="left", title_style="bold red")
+    for column in ("spender", "amount", "at", "and again at"):
+        table.add_column(column, justify="right" if column == "amount" else "left")
+    for case in cases:
+        table.add_row(case.name, format_tiyn(case.overlap_tiyn), *case.payees)
+    return table
+
+
+def show_taps(console: Console, taps: list[TapEvent], heap_live: int | None) -> None:
     """What a payment took, from the till's request to the card's answer, without recoveries."""
     plain = [tap for tap in taps if not tap.tear and tap.payment.state is not PaymentState.REFUSED]
     if not plain:
@@ -110,8 +121,8 @@ def show_taps(console: Console, taps: list[TapEvent], heap_peak: int | None) -> 
         late = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
         cells = (statistics.median(ordered), late, ordered[-1])
         table.add_row(name, *(f"{cell:.0f} {unit}".strip() for cell in cells))
-    if heap_peak is not None:
-        table.add_row("card's heap", "", "", f"{heap_peak / 1024:.0f} KiB")
+    if heap_live is not None:
+        table.add_row("heap held between taps", "", "", f"{heap_live / 1024:.0f} KiB")
     console.print(table)
 
 
@@ -125,4 +136,7 @@ def show_money(console: Console, money: Money) -> None:
     table.add_row("on cards, as the cards say", format_tiyn(money.cards))
     table.add_row("settled to merchants", format_tiyn(money.wallets))
     table.add_row("spent, not yet at the bank", format_tiyn(money.in_flight))
+    if money.copied:
+        table.add_row("on a card that was copied, as the bank counts", format_tiyn(money.copied))
+    table.add_row("together", format_tiyn(money.total), style="bold")
     console.print(table)

@@ -41,7 +41,7 @@ def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) ->
         report.show_balances(console, world, checks.card_balances(world))
         report.show_accounts(console, world)
         report.show_caught(console, world, proofs)
-        report.show_taps(console, player.taps, _heap_peak(world))
+        report.show_taps(console, player.taps, _heap_live(world))
         report.show_money(console, money)
         console.print(f"[green]Checked:[/] {INVARIANTS}.")
         console.print(f"[dim]{time.monotonic() - began:.1f} s; everything is in {folder}[/]\n")
@@ -49,6 +49,6 @@ def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) ->
         world.close()
 
 
-def _heap_peak(world: World) -> int | None:
-    peaks = [holder.card.heap_peak() for holder in world.holders.values()]
-    return max([peak for peak in peaks if peak is not None], default=None)
+def _heap_live(world: World) -> int | None:
+    sizes = [holder.card.heap_live() for holder in world.holders.values()]
+    return max([size for size in sizes if size is not None], default=None)

@@ -262,7 +262,11 @@ def _check_names(scenario: Scenario) -> None:
         ("merchant", merchants, [one.merchant for one in scenario.till]),
         ("client", clients, [one.client for one in scenario.card]),
         ("purpose", set(scenario.purposes), _purposes(scenario)),
-        ("authority", authorities, [x.authority for c in scenario.card for x in c.load if x.purpose]),
+        (
+            "authority",
+            authorities,
+            [x.authority for c in scenario.card for x in c.load if x.purpose],
+        ),
         ("till", tills, _used(scenario, "till", "tills")),
         ("card", cards, _used(scenario, "card", "to_card")),
     ):
@@ -338,7 +342,9 @@ def _read_sales(path: Path) -> list[dict[str, Any]]:
         sales = []
         for number, row in enumerate(reader, start=2):
             if None in row or None in row.values() or row["pin"] not in ("", "yes"):
-                raise ScenarioError(f"{path}, line {number}: it has not {len(_COLUMNS)} good cells.")
+                raise ScenarioError(
+                    f"{path}, line {number}: it has not {len(_COLUMNS)} good cells."
+                )
             sale = {"do": "sale", "at": row["time"], "till": row["till"], "card": row["card"]}
             more = {"with_pin": row["pin"] == "yes", "tear": row["tear"]}
             sales.append({**sale, **more, "amount": _csv_amount(path, number, row["amount"])})

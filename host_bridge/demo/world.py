@@ -124,9 +124,7 @@ class World:
             )
         for one in self.scenario.bank:
             current = {x.id: x.current for x in self.scenario.client if x.bank == one.name}
-            bank.open_books(
-                one.name, correspondent_tiyn=one.correspondent, current_tiyn=current
-            )
+            bank.open_books(one.name, correspondent_tiyn=one.correspondent, current_tiyn=current)
             bank.issue(one.name, one.issue)
 
     def _install(self, till: plan.Till) -> None:
@@ -188,9 +186,7 @@ class World:
 
 
 def _founding_plan(scenario: Scenario) -> FoundingPlan:
-    banks = tuple(
-        BankPlan(name=bank.name, policy=dict(scenario.policy)) for bank in scenario.bank
-    )
+    banks = tuple(BankPlan(name=bank.name, policy=dict(scenario.policy)) for bank in scenario.bank)
     authorities = tuple(
         AuthorityPlan(
             name=one.name,

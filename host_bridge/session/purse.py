@@ -21,7 +21,6 @@ from firmware.wire.token import Token, parse_tokens
 from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused, Exchange
 from host_bridge.transport.base import Transport
 
-
 T = TypeVar("T")
 
 

@@ -7,8 +7,8 @@ the firmware's own. Boards with the real MicroPython are in `tests/links` and `t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -116,7 +116,7 @@ class ScenarioCard:
         shutil.copytree(self._folder, folder)
         return ScenarioCard(folder)
 
-    def heap_peak(self) -> int | None:
+    def heap_live(self) -> int | None:
         """There is no heap of its own to measure."""
         return None
 

@@ -13,7 +13,7 @@ from firmware.wire.bundle import ITEM_EXPORT, ITEM_SALE
 from firmware.wire.token import parse_tokens
 from host_bridge.sync import outbox
 from host_bridge.sync.bundle_file import BundleFileError, read_bundle, write_bundle
-from host_bridge.sync.port import Directory, SaleResult, SaleState
+from host_bridge.sync.port import BankUnreachable, Directory, SaleResult, SaleState
 from pos_terminal.cheque import Cheque
 from pos_terminal.errors import TillError
 from pos_terminal.states import PaymentState
@@ -91,15 +91,31 @@ def test_b02_a_line_lost_between_items_loses_nothing(
     assert len(bank.posted) == 3
 
 
+def test_an_item_that_the_bank_stumbles_over_goes_last(
+    shop: Shop, till: Till, bank: PaperBank
+) -> None:
+    card = shop.card(200_000)
+    first, second = (till.sell(BREAD, held(card)) for _ in range(2))
+    upload = bank.upload_sale
+
+    def stumbling(tokens):  # type: ignore[no-untyped-def]
+        if tokens[0].transfer.payment_id == first.payment_id:
+            raise BankUnreachable("The bank has trouble of its own.")
+        return upload(tokens)
+
+    bank.upload_sale = stumbling  # type: ignore[method-assign]
+    assert till.sync(bank).sent == 0
+    assert till.sync(bank).sent == 1
+    assert till.payment(second.payment_id).state is PaymentState.SYNCHRONISED
+
+
 def test_a_flush_is_bounded_and_bad_items_go_last(
     shop: Shop, till: Till, bank: PaperBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = shop.card(200_000)
     payments = [till.sell(BREAD, held(card)) for _ in range(5)]
     bank.bad = {payment.payment_id for payment in payments[:2]}
-    flushed = [
-        till._outbox.flush(bank, till._keep_word, limit=2) for _ in range(3)
-    ]
+    flushed = [till._outbox.flush(bank, till._keep_word, limit=2) for _ in range(3)]
     assert [report.sent for report in flushed] == [0, 2, 1]
     assert till.waiting() == 2
 
@@ -148,8 +164,22 @@ def test_t06_the_payers_sync_resolves_what_the_till_does_not_know(
         assert elsewhere.sync_card(held(card), card.pin, bank).acknowledged
     assert till.sync(bank).resolved == 2
     assert till.payment(given_up.payment_id).state is PaymentState.SYNCHRONISED
-    assert till.payment(torn.payment_id).state is PaymentState.SYNCHRONISED
+    settled = till.payment(torn.payment_id)
+    assert settled.state is PaymentState.SYNCHRONISED
+    assert "payer" in settled.reason and settled.tokens == []
     assert till.payment(never.payment_id).state is PaymentState.TORN
+
+
+def test_a_payment_to_somebody_else_under_the_same_id_resolves_nothing(
+    shop: Shop, till: Till, bank: PaperBank
+) -> None:
+    card = shop.card(100_000)
+    card.tear = (apdu.INS_PAY, "before")
+    torn = till.sell(BREAD, held(card))
+    word = SaleResult(torn.payment_id, SaleState.SYNCHRONISED, 30_000)
+    bank.words[torn.payment_id] = word
+    bank.payees[torn.payment_id] = shop.desk.clinic.record_id
+    assert till.sync(bank).resolved == 0
 
 
 def test_a_bank_that_has_another_amount_makes_a_dispute(
@@ -210,6 +240,52 @@ def test_a_card_is_synced_without_a_line(shop: Shop, till: Till, bank: PaperBank
     bank.line = False
     result = till.sync_card(held(card), card.pin)  # brings the acknowledgement, offline
     assert (result.entries, card.acknowledged[0]) == (1, 1)
+
+
+def test_a_newer_policy_is_carried_to_the_card(shop: Shop, till: Till, bank: PaperBank) -> None:
+    card = shop.card(100_000)
+    bank.policy = shop.desk.policy(policy_version=4)
+    assert till.sync_card(held(card), card.pin, bank).policy_version == 4
+    assert card.policy_version == 4
+    till.sell(BREAD, held(card))
+    till.sync_card(held(card), card.pin)
+    bank.policy = shop.desk.policy(policy_version=5)
+    till.sync(bank)
+    assert till.sync_card(held(card), card.pin).policy_version == 5  # with no line any more
+
+
+def test_a_policy_that_is_stale_by_now_does_no_harm(
+    shop: Shop, till: Till, bank: PaperBank
+) -> None:
+    card = shop.card(100_000)
+    till.sell(BREAD, held(card))
+    till.sync_card(held(card), card.pin)
+    bank.policy = shop.desk.policy(policy_version=4)
+    till.sync(bank)
+    card.policy_version = 9  # the card has been elsewhere
+    result = till.sync_card(held(card), card.pin)
+    assert (result.policy_version, card.policy_version, card.acknowledged[0]) == (None, 9, 1)
+    bank.policy = shop.desk.policy(policy_version=5)  # but fresh word that is refused is told
+    with pytest.raises(TillError, match="not in a state"):
+        till.sync_card(held(card), card.pin, bank)
+
+
+def test_a_journal_stays_until_the_bank_acknowledged_all_of_it(
+    shop: Shop, till: Till, bank: PaperBank
+) -> None:
+    card = shop.card(200_000)
+    till.sell(BREAD, held(card))
+    till.sync_card(held(card), card.pin, bank)
+    till.sync(bank)
+    till.sell(BREAD, held(card))
+    till.sync_card(held(card), card.pin)
+    take = bank._take
+    bank._take = lambda export: bank.acknowledged[export.certificate.serial]  # type: ignore
+    report = till.sync(bank)
+    assert (report.sent, report.waiting) == (1, 1)
+    assert report.failed == ["the bank has not acknowledged a card's journal"]
+    bank._take = take  # type: ignore[method-assign]
+    assert till.sync(bank).waiting == 0
 
 
 def test_a_line_lost_after_the_export_keeps_it(shop: Shop, till: Till, bank: PaperBank) -> None:

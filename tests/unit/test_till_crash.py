@@ -18,6 +18,8 @@ from sqlalchemy import Engine, event
 
 from firmware.wire import apdu
 from pos_terminal.cheque import Cheque
+from pos_terminal.errors import TillError
+from pos_terminal.payment import Answer, Tap
 from pos_terminal.states import TRANSITIONS, PaymentState
 from pos_terminal.till import Till
 from tests.doubles.desk import Desk
@@ -179,3 +181,17 @@ def test_every_state_has_its_row_and_the_end_states_none() -> None:
     reachable = {PaymentState.PENDING}.union(*TRANSITIONS.values())
     assert reachable == set(PaymentState)
     assert PaymentState.REFUSED not in TRANSITIONS[PaymentState.TORN]  # nothing is voided
+
+
+def test_no_step_is_taken_that_the_table_has_not(tmp_path: Path, desk: Desk) -> None:
+    """Whoever asks for it: each way into the book is held against the table."""
+    shop = Shop(tmp_path / "till", desk)
+    with shop.open() as till:
+        paid = till.sell(BREAD, held(shop.card(100_000)))
+        answer = Answer(paid.tokens, "", False, b"", Tap())
+        for state in set(PaymentState) - TRANSITIONS[paid.state] - {paid.state}:
+            with pytest.raises(TillError, match="cannot become"):
+                till._book.end_without(paid, state, "", answer, shop.now)
+            with pytest.raises(TillError, match="cannot become"):
+                till._book.step_to(paid, state, "", shop.now)
+        assert till.payment(paid.payment_id) == paid

@@ -49,7 +49,7 @@ def test_a_package_makes_a_till_that_sells(shop: Shop, tmp_path: Path) -> None:
         assert (till.name, till.bank_url) == ("Shop", 'http://bank/"x"')
         payment = till.sell(Cheque.of_amount(100), held(shop.card(1000)))
         assert payment.state is PaymentState.PAID
-    with pytest.raises(TillError, match="a till in .* already"):
+    with pytest.raises(TillError, match=r"a till in .* already"):
         install_till(shop.folder, read, directory)
 
 
@@ -165,7 +165,7 @@ def test_b11_what_no_cheque_can_be(make) -> None:  # type: ignore[no-untyped-def
 
 def test_a_catalogue_is_imported_whole_or_not_at_all(shop: Shop, tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
-    path.write_text("code,name,price\n1,Нан,150\n2,\"Cheese, 1 kg\",3999.99\n", "utf-8")
+    path.write_text('code,name,price\n1,Нан,150\n2,"Cheese, 1 kg",3999.99\n', "utf-8")
     with shop.open() as till:
         assert till.catalogue.load(path) == 2
         assert till.catalogue.line("1:3") == Line("Нан", 15_000, 3_000, "1")
@@ -239,7 +239,7 @@ def test_payments_are_found_as_people_call_them(shop: Shop) -> None:
         assert till.find("2").payment_id == payments[1].payment_id
         assert till.find(payments[2].payment_id.hex().upper()).number == 3
         for text in ("", "9", "zz", "%", "_"):
-            with pytest.raises(TillError, match="no payment|several"):
+            with pytest.raises(TillError, match=r"no payment|several"):
                 till.find(text)
 
 

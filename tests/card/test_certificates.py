@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PRESENT CERTIFICATE, and which payees PAY believes."""
+
+import pytest
+
+from firmware.wire import certificate as roles
+from firmware.wire.certificate import Certificate
+from firmware.wire.limits import KNOWN_CERTIFICATES
+from host_bridge.crypto.keys import SigningKey
+from tests.card.bench import OK, Bench, refusal
+from tests.doubles.desk import DAY, MEDICAL, NOW, Desk
+
+
+def under_root(desk: Desk, role: int = roles.ROLE_BANK, **fields: object) -> Certificate:
+    return desk.certify(desk.root, SigningKey.generate(), role, **fields)
+
+
+@pytest.mark.parametrize("role", [1, 5, 6])
+def test_the_root_signs_no_such_role(role: int, bench: Bench) -> None:
+    before = bench.card.flash()
+    assert refusal(bench.session.present, under_root(bench.desk, role)) == 0x9408
+    assert bench.card.flash() == before
+
+
+@pytest.mark.parametrize("role", [2, 3, 4, 7])
+def test_a_forged_certificate(role: int, bench: Bench) -> None:
+    desk = bench.desk
+    forger, key = SigningKey.generate(), SigningKey.generate()
+    before = bench.card.flash()
+    for issuer in (forger.key_id, desk.root.key_id):
+        forged = desk.certify(forger, key, role, issuer=issuer)
+        assert refusal(bench.session.present, forged) == 0x9408
+    by_a_bank = desk.certify(desk.bank_key, key, role)
+    assert refusal(bench.session.present, by_a_bank) == 0x9408
+    assert bench.card.flash() == before
+
+
+@pytest.mark.parametrize("role", [2, 3, 4, 7])
+def test_a_good_one_is_remembered_once(role: int, bench: Bench) -> None:
+    certificate = under_root(bench.desk, role)
+    bench.session.present(certificate)
+    after = bench.card.flash()
+    assert f"purse/known.{certificate.key_id.hex()}" in after
+    bench.session.present(certificate)
+    bench.boot()
+    bench.session.present(certificate)
+    assert bench.card.flash() == after
+
+
+def test_its_own_bank_takes_no_place(bench: Bench) -> None:
+    before = bench.card.flash()
+    bench.session.present(bench.desk.bank)
+    assert bench.card.flash() == before
+
+
+def test_memory_for_certificates_has_an_end(empty: Bench) -> None:
+    known = [under_root(empty.desk) for _ in range(KNOWN_CERTIFICATES)]
+    for certificate in known:
+        empty.session.present(certificate)
+    assert refusal(empty.session.present, under_root(empty.desk)) == 0x6A84
+    for certificate in known:
+        empty.session.present(certificate)
+    empty.boot()
+    assert refusal(empty.session.present, under_root(empty.desk)) == 0x6A84
+
+
+def test_unknown_bank_is_presented_and_paid(bench: Bench) -> None:
+    """The till of a bank that this card never met: 6A88, its certificate, and it works."""
+    request = bench.desk.request(500, bench.desk.far_shop)
+    before = bench.card.flash()
+    assert refusal(bench.session.pay, request) == 0x6A88
+    assert bench.card.flash() == before
+    bench.session.present(bench.desk.other_bank)
+    bench.pay(request)
+    bench.boot()
+    bench.pay(bench.desk.request(500, bench.desk.far_shop))
+
+
+def _role(desk: Desk, role: int) -> Certificate:
+    return desk.certify(desk.bank_key, SigningKey.generate(), role)
+
+
+def _forged(desk: Desk) -> Certificate:
+    forger = SigningKey.generate()
+    fields = {"issuer": desk.bank_key.key_id}
+    return desk.certify(forger, SigningKey.generate(), roles.ROLE_TERMINAL, **fields)
+
+
+def _flipped(desk: Desk) -> Certificate:
+    raw = bytearray(desk.shop.raw)
+    raw[100] ^= 1
+    return Certificate.parse(bytes(raw))
+
+
+def _of_currency(desk: Desk) -> Certificate:
+    return desk.certify(desk.bank_key, SigningKey.generate(), roles.ROLE_TERMINAL, currency=840)
+
+
+@pytest.mark.parametrize(
+    "payee",
+    [
+        *[lambda desk, role=role: _role(desk, role) for role in (1, 2, 3, 4, 5, 7)],
+        lambda desk: desk.bank,
+        lambda desk: desk.issuer,
+        _forged,
+        _flipped,
+        _of_currency,
+    ],
+)
+def test_payees_that_are_not_believed(payee, bench: Bench) -> None:  # type: ignore[no-untyped-def]
+    """R13: wrong role, wrong chain, forged, another currency than its bank's."""
+    before = bench.card.flash()
+    request = bench.desk.request(500, payee(bench.desk), time=NOW + 60)
+    request = type(request)(**{**vars(request), "payee": _with_currency(request.payee)})
+    assert refusal(bench.session.pay, request) == 0x9408
+    assert bench.card.flash() == before
+
+
+def _with_currency(payee: Certificate) -> Certificate:
+    """The payee as it is; its request still asks for the card's own money."""
+    payee.currency = 398
+    return payee
+
+
+def test_a_terminal_as_a_bank_signs_no_terminals(bench: Bench) -> None:
+    desk = bench.desk
+    under_shop = desk.certify(desk.shop_key, SigningKey.generate(), roles.ROLE_TERMINAL)
+    assert refusal(bench.session.pay, desk.request(500, under_shop)) == 0x6A88
+    under_issuer = desk.certify(desk.issuer_key, SigningKey.generate(), roles.ROLE_TERMINAL)
+    assert refusal(bench.session.pay, desk.request(500, under_issuer)) == 0x6A88
+    assert bench.balance() == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("time", "word"),
+    [
+        (NOW - 1, 0x9408),  # not yet valid
+        (NOW, OK),
+        (NOW + DAY, OK),
+        (NOW + DAY + 1, 0x9408),  # not valid any more
+    ],
+)
+def test_dates_of_a_payee(time: int, word: int, bench: Bench) -> None:
+    desk = bench.desk
+    fields = {"not_before": NOW, "not_after": NOW + DAY}
+    key = SigningKey.generate()
+    payee = desk.certify(desk.bank_key, key, roles.ROLE_TERMINAL, **fields)
+    assert refusal(bench.session.pay, desk.request(500, payee, time=time)) == word
+
+
+def test_a_clock_that_is_set_back_revives_no_payee(bench: Bench) -> None:
+    """S16: the purse's time is never before what its bank last signed."""
+    desk = bench.desk
+    fields = {"not_before": NOW - 20 * DAY, "not_after": NOW - 10 * DAY}
+    payee = desk.certify(desk.bank_key, SigningKey.generate(), roles.ROLE_TERMINAL, **fields)
+    request = desk.request(500, payee, time=NOW - 15 * DAY)
+    assert refusal(bench.session.pay, request) == 0x9408
+
+
+@pytest.mark.parametrize(("time", "word"), [(NOW + 5 * DAY, OK), (NOW + 5 * DAY + 1, 0x9408)])
+def test_dates_of_the_payees_bank(time: int, word: int, bench: Bench) -> None:
+    desk = bench.desk
+    bank_key = SigningKey.generate()
+    fields = {"not_after": NOW + 5 * DAY}
+    bank = desk.certify(desk.root, bank_key, roles.ROLE_BANK, **fields)
+    payee = desk.certify(bank_key, SigningKey.generate(), roles.ROLE_TERMINAL)
+    bench.session.present(bank)
+    assert refusal(bench.session.pay, desk.request(500, payee, time=time)) == word
+
+
+def test_another_currency(bench: Bench) -> None:
+    desk = bench.desk
+    bank_key = SigningKey.generate()
+    bench.session.present(desk.certify(desk.root, bank_key, roles.ROLE_BANK, currency=840))
+    payee = desk.certify(bank_key, SigningKey.generate(), roles.ROLE_TERMINAL, currency=840)
+    assert refusal(bench.session.pay, desk.request(500, payee)) == 0x9407
+    assert refusal(bench.session.pay, desk.request(500, _with_currency(payee))) == 0x9407
+    assert bench.balance() == 1_000_000
+
+
+def test_an_authority_may_not_be_a_bank(bench: Bench) -> None:
+    """The same key under another role signs nothing of that role."""
+    desk = bench.desk
+    bench.session.present(desk.authority)
+    payee = desk.certify(desk.authority_key, SigningKey.generate(), roles.ROLE_TERMINAL)
+    assert refusal(bench.session.pay, desk.request(500, payee)) == 0x6A88
+    assert MEDICAL in desk.authority.purposes
