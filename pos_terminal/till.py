@@ -325,7 +325,8 @@ class Till:
                 write_bundle(path.with_name(name), bundle)
         except BundleFileError as error:
             raise TillError(str(error)) from None
-        return sum(len(bundle.items) for bundle in bundles)
+        kinds = [kind for bundle in bundles for kind, _ in bundle.items]
+        return len(kinds) - kinds.count(ITEM_CERTIFICATE)
 
     def _conclude(self, payment: Payment, answer: Answer) -> Payment:
         """What the tap's answer means for the payment, written down."""

@@ -117,4 +117,4 @@ def _padded(pin: bytes) -> bytes:
 
 
 def _all_digits(raw: bytes) -> bool:
-    return all([0x30 <= byte <= 0x39 for byte in raw])
+    return all(0x30 <= byte <= 0x39 for byte in raw)

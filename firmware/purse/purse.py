@@ -125,7 +125,7 @@ class Purse:
         """Takes a note for one of its keys. The same note again changes nothing."""
         note = Note.parse(raw)
         self.require(LIFECYCLE_ACTIVE)
-        if any([held.parent == note.record_id for held in self.held]):
+        if any(held.parent == note.record_id for held in self.held):
             return
         slot = self._slot_of(note.owner)
         self._check_note(note)

@@ -126,7 +126,7 @@ def check_payment(
             raise Rejected("purpose", "this money may not be spent here")
         if expected.now > token.note.expires_at:
             raise Rejected("expired", "the money on the card has expired")
-        if any([transfer.overlaps(other) for other in seen]):
+        if any(transfer.overlaps(other) for other in seen):
             raise Rejected("double-spend", "this money was spent here before")
         check_denied(denylist, token)
         check_chain(trust, token)

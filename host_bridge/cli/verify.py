@@ -46,10 +46,8 @@ def verify(
     """Verify a file on its own, with no network and no database."""
     raw = _read(file)
     trust = Trust(read_root(root), p256.verify)
-    for path in sorted(certificates.iterdir()) if certificates else []:
-        data = path.read_bytes()
-        if data[:1] == bytes([Certificate.TYPE]):
-            trust.add(Certificate.parse(data))
+    if certificates is not None:
+        _add_folder(trust, certificates)
     checks = {
         FraudProof.TYPE: _fraud_proof,
         Bundle.TYPE: _bundle,
@@ -68,6 +66,16 @@ def verify(
     console.print("[green]verified[/]")
     for line in lines:
         console.print(line, markup=False)
+
+
+def _add_folder(trust: Trust, folder: Path) -> None:
+    """Every certificate in a folder; files of other kinds are passed over."""
+    if not folder.is_dir():
+        raise Unverified(f"{folder} is no folder of certificates.")
+    for path in sorted(folder.iterdir()):
+        data = _read(path) if path.is_file() else b""
+        if data[:1] == bytes([Certificate.TYPE]):
+            trust.add(Certificate.parse(data))
 
 
 def read_root(text: str) -> bytes:
