@@ -94,6 +94,7 @@ def test_no_bytes_move_money(funded: Issued) -> None:
             if with_pin:
                 bench.session.verify_pin(PIN)
             left = start
+            asked = {0}  # a chain may end in an APDU that has no data of its own
             for raw in sequence:
                 answer = bench.card.application.process(raw)
                 assert isinstance(answer, bytes) and 2 <= len(answer) <= 258
@@ -101,8 +102,9 @@ def test_no_bytes_move_money(funded: Issued) -> None:
                 assert word != 0x6F00
                 words[word] += 1
                 now = bench.balance()
-                assert now in (left, left - may_have_paid(raw, payees)), raw.hex()
-                assert now == left or word == 0x6168 or word >> 8 == 0x61
+                asked.add(may_have_paid(raw, payees))
+                assert left - now in asked, raw.hex()
+                assert now == left or word >> 8 == 0x61
                 left = now
             before = facts(bench.card.purse)
             bench.boot()

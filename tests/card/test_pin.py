@@ -3,13 +3,14 @@
 
 import pytest
 
+from firmware.purse import access
 from firmware.wire.apdu import Command
 from firmware.wire.limits import PUK_TRIES
 from host_bridge.session.exchange import CardRefused
 from host_bridge.session.purse import BadPinFormat, WrongPin
 from tests.card.bench import OK, SELECT, Bench
 from tests.doubles.desk import PIN, PUK
-from tests.doubles.power import AFTER, PowerCut, PowerSupply
+from tests.doubles.power import PowerCut
 
 RIGHT = PIN.encode()
 WRONG = b"0000"
@@ -129,35 +130,39 @@ def test_the_right_puk_gives_its_tries_back(bench: Bench) -> None:
         assert bench.word(unblock(PUK.encode(), NEW)) == OK
 
 
-@pytest.mark.parametrize(
-    ("command", "left"), [(verify(WRONG), 0x63C2), (change(WRONG, NEW), 0x63C2)]
-)
-def test_the_try_is_stored_before_the_comparison(
-    command: Command, left: int, bench: Bench, tmp_path: object
+def _cut_at_the_comparison(
+    bench: Bench, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T15: whoever cuts the power once the try is written has not won a guess."""
-    supply = PowerSupply()
-    torn = bench.twin(bench.folder.with_name("torn"), supply)
+    def cut(*_: object) -> bool:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(access, "equal", cut)
+        with pytest.raises(PowerCut):
+            bench.word(command)
+    bench.boot()
+
+
+@pytest.mark.parametrize("guess", [RIGHT, WRONG])
+@pytest.mark.parametrize("form", ["verify", "change"])
+def test_the_try_is_stored_before_the_comparison(
+    guess: bytes, form: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T15: whoever cuts the power once a guess is compared has not won that guess."""
+    command = verify(guess) if form == "verify" else change(guess, NEW)
     for tries in (2, 1, 0):
-        supply.fail(1, AFTER)
-        with pytest.raises(PowerCut):
-            torn.word(command)
-        supply.fail(0, AFTER)
-        torn.boot()
-        assert torn.word(verify()) == (0x63C0 | tries if tries else 0x6983)
-    assert torn.word(verify(RIGHT)) == 0x6983
+        _cut_at_the_comparison(bench, command, monkeypatch)
+        assert bench.word(verify()) == (0x63C0 | tries if tries else 0x6983)
+    assert bench.word(verify(RIGHT)) == 0x6983
 
 
-def test_the_puk_try_is_stored_before_the_comparison(bench: Bench) -> None:
-    supply = PowerSupply()
-    torn = bench.twin(bench.folder.with_name("torn"), supply)
+@pytest.mark.parametrize("guess", [PUK.encode(), b"00000000"])
+def test_the_puk_try_is_stored_before_the_comparison(
+    guess: bytes, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(PUK_TRIES):
-        supply.fail(1, AFTER)
-        with pytest.raises(PowerCut):
-            torn.word(unblock(b"00000000", NEW))
-        torn.boot()
-    supply.fail(0, AFTER)
-    assert torn.word(unblock(PUK.encode(), NEW)) == 0x6983
+        _cut_at_the_comparison(bench, unblock(guess, NEW), monkeypatch)
+    assert bench.word(unblock(PUK.encode(), NEW)) == 0x6983
 
 
 def test_the_host_says_it_in_words(bench: Bench) -> None:

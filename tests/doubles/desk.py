@@ -165,9 +165,7 @@ class Desk:
         fields.update(changes)
         return Note.issue(signer.sign, **fields)
 
-    def load(
-        self, session: PurseSession, value: int, purpose: int = 0, **changes: object
-    ) -> Note:
+    def load(self, session: PurseSession, value: int, purpose: int = 0, **changes: object) -> Note:
         """Loads a note into the selected purse, as a bank's desk does: PIN, key, note."""
         session.verify_pin(PIN)
         attestation: KeyAttestation = session.generate_key(secrets.token_bytes(16))

@@ -56,7 +56,7 @@ def test_market_day(market: World, tmp_path: Path) -> None:
         PaymentState.SYNCHRONISED,
         PaymentState.DISPUTED,
     }
-    assert len([card for card in market.scenario.card]) == 12
+    assert len(market.scenario.card) == 12
     assert len(market.tills) == 3
 
     # The double spender is named, to his own bank and to nobody else.

@@ -39,7 +39,7 @@ def _play(scenario: Scenario) -> tuple[World, list[TapEvent]]:
 @settings(max_examples=_HONEST_DAYS, suppress_health_check=_SLOW)
 @given(scenarios(clones=False))
 def test_honest_days(scenario: Scenario) -> None:
-    """Whatever is torn and whoever syncs when: all money is somewhere, once, and nobody is accused."""
+    """Whatever is torn and whoever syncs when: all money is somewhere, nobody is accused."""
     world, _ = _play(scenario)
     try:
         money = checks.check(world)

@@ -124,10 +124,13 @@ def _imports(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, str, lis
     """Each import: its node, the module and, where they can be told, the names used of it."""
     used: dict[str, set[str]] = {}
     module = tree.syntax(path)
+    for_types = _imports_for_types(module)
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used.setdefault(node.value.id, set()).add(node.attr)
     for node in ast.walk(module):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield node, name.name, sorted(used.get(name.asname or name.name, ()))
@@ -135,6 +138,17 @@ def _imports(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, str, lis
             package = ".".join(path.parent.parts[: len(path.parent.parts) - node.level + 1])
             prefix = f"{package}." if node.level else ""
             yield node, f"{prefix}{node.module or ''}", [name.name for name in node.names]
+
+
+def _imports_for_types(module: ast.Module) -> set[ast.AST]:
+    """Imports from `typing` that only a type checker ever runs: under `if TYPE_CHECKING`."""
+    return {
+        inner
+        for node in ast.walk(module)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in node.body
+        if isinstance(inner, ast.ImportFrom) and inner.module in ("typing", "collections.abc")
+    }
 
 
 def _guarded_imports(path: Path) -> tuple[set[ast.AST], set[ast.AST]]:
