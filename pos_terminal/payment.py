@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from firmware.wire import status
 from firmware.wire.apdu import INS_GET_RESPONSE, INS_PAY, INS_RECOVER, LIFECYCLE_ACTIVE
 from firmware.wire.certificate import Certificate
 from firmware.wire.limits import PIN_TRIES
 from firmware.wire.token import Token
+from host_bridge.closing import Closing
 from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused
 from host_bridge.session.purse import BadPinFormat, PayRequest, PurseSession, WrongPin
 from host_bridge.transport.base import Traffic, Transport, TransportError
@@ -71,7 +70,7 @@ class Answer:
     tap: Tap
 
 
-class Witness:
+class Witness(Closing):
     """A transport that remembers whether a PAY is unanswered, and what was answered to it."""
 
     def __init__(self, transport: Transport) -> None:
@@ -106,17 +105,6 @@ class Witness:
     def close(self) -> None:
         """Lets the card go."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

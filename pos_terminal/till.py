@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import Connection
 
@@ -19,6 +17,7 @@ from firmware.purse.verify import Expectation, check_payment
 from firmware.wire.bundle import ITEM_CERTIFICATE, Bundle
 from firmware.wire.certificate import PURPOSE_BEST_MATCH, ROLE_BANK, Certificate
 from firmware.wire.token import Token
+from host_bridge.closing import Closing
 from host_bridge.session.purse import PayRequest
 from host_bridge.sync.bundle_file import BundleFileError, write_bundle
 from host_bridge.sync.outbox import MAX_CARRIED, Outbox, Word
@@ -100,7 +99,7 @@ def unix_time() -> int:
     return int(time.time())
 
 
-class Till:
+class Till(Closing):
     """One merchant's till: a folder of key, certificate and books. Not for several threads."""
 
     def __init__(
@@ -147,17 +146,6 @@ class Till:
     def close(self) -> None:
         """Lets the books go; closing twice is fine."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def certificate(self) -> Certificate:

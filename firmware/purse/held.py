@@ -114,6 +114,8 @@ def _why_not(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> int:
         return status.INSUFFICIENT_FUNDS
     if sum([note.left for note in fresh]) < wish.amount:
         return status.EXPIRED
+    if sum([note.left for note in fresh if note.seq < note.max_transfers]) < wish.amount:
+        return status.NOT_SPENDABLE_OFFLINE
     allowed = [note for note in fresh if wish.allows(note.purpose)]
     if sum([note.left for note in allowed]) < wish.amount:
         return status.PURPOSE_NOT_ACCEPTED

@@ -133,9 +133,10 @@ class Profile:
         """Accepts a certificate under the root and remembers it. Raises Refusal."""
         certificate = Certificate.parse(data)
         name = _KNOWN + certificate.key_id.hex()
-        if self._store.read(name) == data or data == self.bank.raw:
-            return
-        if len(self._store.names(_KNOWN)) >= KNOWN_CERTIFICATES:
+        known = self.trust.newest(certificate.key_id)
+        if known is not None and known.not_before >= certificate.not_before:
+            return  # the same again, or an older one that could only do harm
+        if known is None and len(self._store.names(_KNOWN)) >= KNOWN_CERTIFICATES:
             raise Refusal(status.NO_SPACE)
         try:
             self.trust.add(certificate)

@@ -77,6 +77,10 @@ class Trust:
             raise Rejected("root", "the certificate is not signed by this root")
         self._known[certificate.key_id] = certificate
 
+    def newest(self, wanted: bytes) -> "Certificate | None":
+        """The accepted certificate of this KeyId, whatever its role."""
+        return self._known.get(wanted)
+
     def find(self, wanted: bytes, *roles: int) -> Certificate:
         """The accepted certificate of this KeyId and one of `roles`. Raises UnknownSigner."""
         found = self._known.get(wanted)

@@ -16,8 +16,8 @@ from rich.table import Table
 from firmware.wire.bundle import Bundle
 from firmware.wire.layout import WireError
 from host_bridge.bank import FoundingPlan, ReferenceBank
-from host_bridge.bank.reports import TAccount
 from host_bridge.bank.server import BankServer
+from host_bridge.bank.tables import t_account_table
 from host_bridge.money import AmountError, format_tiyn, parse_tiyn
 from host_bridge.sync.port import BankRefused
 
@@ -172,23 +172,6 @@ def accounts(folder: _Folder) -> None:
         values = (sums.rm, sums.m0, sums.m0_dt, sums.c, sums.m1)
         table.add_row(*(format_tiyn(value) for value in values))
         console.print(table)
-
-
-def t_account_table(account: TAccount) -> Table:
-    """One T-account as a table; an empty side is one that is not considered."""
-    table = Table("assets", title=account.title, title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("liabilities")
-    table.add_column("", justify="right")
-    height = max(len(account.assets), len(account.liabilities))
-    sides = [
-        [(label, format_tiyn(amount)) for label, amount in side] or [("not considered", "")]
-        for side in (account.assets, account.liabilities)
-    ]
-    for row in range(height):
-        cells = [side[row] if row < len(side) else ("", "") for side in sides]
-        table.add_row(*cells[0], *cells[1])
-    return table
 
 
 @app.command()

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from boards.VIRTUAL.board import VirtualBoard
 from firmware.wire.apdu import INS_PAY
+from host_bridge.closing import Closing
 from host_bridge.transport.base import LinkLost, Traffic, Transport
 from host_bridge.transport.virtual import VirtualTransport
 from provisioning.image import build_image
@@ -94,7 +94,7 @@ class BoardMaker:
         return BoardCard(image, bits)
 
 
-class TornTransport:
+class TornTransport(Closing):
     """A tap that ends badly, at the PAY of one payment.
 
     `before`: the card is gone before PAY reaches it. `after`: it has paid, and its answer is
@@ -128,14 +128,3 @@ class TornTransport:
     def close(self) -> None:
         """Lets the card go."""
         self._inner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from firmware.purse.fraud import verify_proof
 from host_bridge.bank.reports import FraudCase
+from host_bridge.bank.tables import t_account_table
 from host_bridge.crypto import p256
 from host_bridge.demo.checks import Money
 from host_bridge.demo.player import TapEvent
@@ -48,18 +49,7 @@ def show_accounts(console: Console, world: World) -> None:
     for account in world.bank.accounts():
         if account.title not in shown:
             continue
-        table = Table(title=account.title, title_justify="left", show_footer=True)
-        for title, side in (("assets", account.assets), ("liabilities", account.liabilities)):
-            total = format_tiyn(sum(amount for _, amount in side))
-            table.add_column(title, footer="total" if side else "")
-            table.add_column("", footer=total if side else "", justify="right")
-        for index in range(max(len(account.assets), len(account.liabilities))):
-            cells: list[str] = []
-            for side in (account.assets, account.liabilities):
-                label, amount = side[index] if index < len(side) else ("", None)
-                cells += [label, "" if amount is None else format_tiyn(amount)]
-            table.add_row(*cells)
-        console.print(table)
+        console.print(t_account_table(account))
 
 
 def write_proofs(world: World, folder: Path) -> list[Path]:

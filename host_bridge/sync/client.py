@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from types import TracebackType
 from typing import Any
 
 import httpx
@@ -19,6 +18,7 @@ from firmware.wire.layout import WireError
 from firmware.wire.limits import CHALLENGE_SIZE
 from firmware.wire.policy import Policy
 from firmware.wire.token import Token
+from host_bridge.closing import Closing
 from host_bridge.sync.port import (
     BankRefused,
     BankUnreachable,
@@ -37,7 +37,7 @@ _HOST = r"[A-Za-z0-9.-]+|[0-9a-fA-F:.]+"  # a name, or an IPv6 address without i
 _REFUSALS = (400, 401, 409, 413, 422)  # final answers; any other failure may pass
 
 
-class HttpBank:
+class HttpBank(Closing):
     """A bank at a URL such as http://127.0.0.1:8000.
 
     Raises BankUnreachable where a repetition may help, also for an answer that makes no sense
@@ -54,17 +54,6 @@ class HttpBank:
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
-
-    def __enter__(self) -> HttpBank:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def directory(self) -> Directory:
         """Certificates, denylist and clock."""

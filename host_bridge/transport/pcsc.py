@@ -3,13 +3,13 @@
 
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from host_bridge.closing import Closing
 from host_bridge.transport.base import LinkLost, Traffic, TransportError
 
 
-class PcscTransport:
+class PcscTransport(Closing):
     """The card in a PC/SC reader.
 
     reader: a part of the reader's name, in any case; empty takes the only reader, or the first.
@@ -72,17 +72,6 @@ class PcscTransport:
             self._scard.Exceptions.SmartcardException,
             self._scard.pcsc.PCSCExceptions.BaseSCardException,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _import_pyscard() -> Any:

@@ -5,12 +5,11 @@ import errno
 import termios
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import serial
 
 from firmware.wire import frame as wire
+from host_bridge.closing import Closing
 from host_bridge.transport.base import LinkLost, LinkTimeout, Traffic, TransportError
 
 _BAUD = 115_200  # 8N1
@@ -45,7 +44,7 @@ class HeapStats:
     total: int
 
 
-class SerialTransport:
+class SerialTransport(Closing):
     """A card at a serial port, which it holds for itself until closed.
 
     port: device path. timeout_s: how long one attempt waits for an answer.
@@ -130,17 +129,6 @@ class SerialTransport:
                 if frame and frame.kind in kinds and frame.sequence == self._sequence:
                     answer = frame
         return answer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open_port(port: str, timeout_s: float) -> serial.Serial:

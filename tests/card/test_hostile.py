@@ -113,7 +113,7 @@ def test_no_bytes_move_money(funded: Issued) -> None:
         play()
     print(f"{sum(words.values())} APDUs: " + " ".join(f"{w:04X}×{n}" for w, n in words.items()))
     assert sum(words.values()) >= 2_000
-    assert len(words) > 12, "many kinds of answers were met"
+    assert len(words) >= 10, "many kinds of answers were met"
 
 
 def _spoilt(raw: bytes, first: int = 0) -> list[bytes]:

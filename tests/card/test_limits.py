@@ -44,9 +44,9 @@ def test_max_payment_of_the_note(empty: Bench) -> None:
 def test_max_transfers_of_the_note(empty: Bench) -> None:
     empty.desk.load(empty.session, 1_000, max_transfers=2)
     assert pays(empty, 1) == pays(empty, 1) == OK
-    assert pays(empty, 1) == 0x9402
+    assert pays(empty, 1) == 0x940C
     empty.boot()
-    assert pays(empty, 1) == 0x9402
+    assert pays(empty, 1) == 0x940C
 
 
 def test_pinless_payment(bench: Bench) -> None:

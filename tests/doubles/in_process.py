@@ -10,19 +10,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from firmware.card.application import Application
 from firmware.hal.software_element import SoftwareElement
 from firmware.purse.ports import Store
 from firmware.purse.purse import Purse
 from firmware.storage.record_store import RecordStore
+from host_bridge.closing import Closing
 from host_bridge.crypto import p256
 from host_bridge.transport.base import LinkLost, Traffic
 
 
-class InProcessCard:
+class InProcessCard(Closing):
     """A card whose flash is a folder. `boot` is what power coming back does.
 
     wrap: is given each of its two stores and returns the one to use, for tests of power cuts.
@@ -69,17 +68,6 @@ class InProcessCard:
 
     def close(self) -> None:
         """Nothing to let go."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class InProcessMaker:

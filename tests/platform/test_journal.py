@@ -187,6 +187,20 @@ def test_another_entry_behind_an_acknowledged_point_is_a_fork(town: Town) -> Non
         sync(town, twin)
 
 
+def test_another_history_at_a_counter_that_is_known_is_a_fork(town: Town) -> None:
+    """The second history claims an acknowledgement of its own, so its fork is out of sight."""
+    purse = town.purse()
+    piece = town.load(purse, 10_000)
+    twin = purse.clone()
+    town.pay(purse, town.cafe, piece, 100)
+    sync(town, purse)
+    town.pay(twin, town.shop, twin.pieces[0], 100)
+    twin.acknowledge(1, twin.head)
+    with pytest.raises(BankRefused, match="two histories"):
+        sync(town, twin)
+    assert [line.state for line in town.bank.purses()] == ["quarantined"]
+
+
 def test_a_journal_that_begins_nowhere(town: Town) -> None:
     purse = town.purse()
     piece = town.load(purse, 10_000)

@@ -450,7 +450,11 @@ def test_a_refused_item_stops_it_before_the_card_is_active() -> None:
     assert card.stored[-1] == (apdu.ITEM_ACTIVATE, b"")
 
 
-@pytest.mark.parametrize("identity", [b"", bytes(63), bytes(64), IDENTITY + b"\0"])
+@pytest.mark.parametrize(
+    "identity",
+    [b"", bytes(63), bytes(64), IDENTITY + b"\0"],
+    ids=["empty", "short", "no point", "long"],
+)
 def test_an_identity_key_that_is_none_is_not_believed(identity: bytes) -> None:
     card = BlankCard()
     card.identity = identity
