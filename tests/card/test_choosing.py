@@ -5,6 +5,7 @@ import pytest
 
 from firmware.wire.certificate import PURPOSE_BEST_MATCH, PURPOSE_GENERAL
 from firmware.wire.limits import MAX_PIECES
+from firmware.wire.token import Token
 from tests.card.bench import OK, Bench, refusal
 from tests.doubles.desk import DAY, MEDICAL, NOW
 
@@ -71,7 +72,10 @@ def test_a_purpose_that_nobody_has(purpose: int, mixed: Bench) -> None:
 def test_soonest_expiry_first(empty: Bench) -> None:
     for days in (30, 10, 20):
         empty.desk.load(empty.session, 100, expires_at=NOW + days * DAY)
-    days_of = lambda tokens: [(token.note.expires_at - NOW) // DAY for token in tokens]  # noqa: E731
+
+    def days_of(tokens: list[Token]) -> list[int]:
+        return [(token.note.expires_at - NOW) // DAY for token in tokens]
+
     assert days_of(empty.pay(empty.desk.request(50))) == [10]
     assert days_of(empty.pay(empty.desk.request(100))) == [10, 20]
     assert days_of(empty.pay(empty.desk.request(150))) == [20, 30]

@@ -2,13 +2,14 @@
 """Class, instruction, parameters, lengths and lifecycle of every command: refusals first."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from firmware.hal.software_element import COUNTER_END
 from firmware.wire import apdu
 from firmware.wire.apdu import CLA_ISO, CLA_QALTA, Command, split_answer
-from tests.card.bench import OK, SELECT, Bench, refusal
+from tests.card.bench import OK, SELECT, Bench, Issued, refusal
 from tests.doubles.desk import PIN, PUK
 from tests.doubles.in_process import InProcessCard
 
@@ -194,7 +195,7 @@ def test_select_parameters(bench: Bench) -> None:
             assert bench.word(Command(0x00, 0xA4, 4, value, apdu.AID)) == 0x6A86
 
 
-def test_select_tells_nothing_that_identifies(issued, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_select_tells_nothing_that_identifies(issued: Issued, tmp_path: Path) -> None:
     """Two purses of one bank answer SELECT with the same bytes."""
     other = InProcessCard(tmp_path / "other")
     issued.desk.personalise(other, policy_version=1)

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from firmware.wire.apdu import Command
 from firmware.wire.limits import JOURNAL_KEPT
+from firmware.wire.token import Token
 from firmware.wire.transfer import Transfer
 from host_bridge.session.exchange import CardRefused
 from host_bridge.session.purse import PayRequest, WrongPin
@@ -181,7 +182,7 @@ class PurseMachine(RuleBasedStateMachine):
             return 0x9406
         return None
 
-    def _book(self, request: PayRequest, tokens: list, with_pin: bool) -> None:  # type: ignore[type-arg]
+    def _book(self, request: PayRequest, tokens: list[Token], with_pin: bool) -> None:
         self.bench.verified(request, tokens)
         raw = b"".join(token.raw for token in tokens)
         if self.paid.setdefault(request.payment_id, raw) is not raw:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """STORE DATA, the identity key, ACTIVATE: what never becomes a purse, and what does."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,9 @@ def _other_currency(desk: Desk, identity: bytes) -> dict[int, bytes]:
         _other_currency,
     ],
 )
-def test_what_does_not_fit_keeps_it_blank(wrong, blank: InProcessCard, desk: Desk) -> None:  # type: ignore[no-untyped-def]
+def test_what_does_not_fit_keeps_it_blank(
+    wrong: Callable[..., object], blank: InProcessCard, desk: Desk
+) -> None:
     session = opened(blank)
     identity = session.identity_key()
     good = items_for(desk, purse_certificate(desk, identity))

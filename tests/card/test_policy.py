@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SET POLICY: any terminal may bring one, its own bank alone can make one, newer ones count."""
 
+from typing import Any
+
 import pytest
 
 from firmware.wire.policy import Policy
@@ -59,7 +61,8 @@ def test_somebody_elses(who: str, bench: Bench) -> None:
     }[who]
     before = bench.card.flash()
     assert refusal(bench.session.set_policy, desk.policy(signer=signer)) == 0x6A80
-    in_the_banks_name = desk.policy(signer=signer, bank=desk.bank_key.key_id)  # type: ignore[arg-type]
+    bank: Any = desk.bank_key.key_id
+    in_the_banks_name = desk.policy(signer=signer, bank=bank)
     assert refusal(bench.session.set_policy, in_the_banks_name) == 0x6A80
     assert refusal(bench.session.set_policy, desk.policy(currency=840)) == 0x6A80
     assert bench.card.flash() == before
