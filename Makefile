@@ -15,13 +15,13 @@ help: ## This list
 setup: ## Make .venv and put MicroPython into .runtime; quick and offline when that is done
 	@sh provisioning/setup/setup.sh
 
-demo: setup ## Play a scenario on real cards: make demo, or make demo SCENARIO=name
+demo: setup ## Play the three scenarios on real cards, or one of them: make demo SCENARIO=special
 	@$(BIN)/qalta demo $(SCENARIO)
 
-test: setup ## Every test, with format, lint, types and import directions among them
+test: setup ## Every test, with format, lint, types and imports among them; WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
-check: test ## All that CI runs, which is `make test`
+check: test ## The same: it is all that CI runs
 
 format: setup ## Put every Python file into the one format
 	@$(BIN)/ruff format .

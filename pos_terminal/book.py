@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, select, update
 
 from firmware.wire.bundle import ITEM_SALE
 from firmware.wire.certificate import Certificate
@@ -21,12 +21,6 @@ from pos_terminal.schema import payments, steps, taken
 from pos_terminal.states import UNFINISHED, PaymentState, check_transition
 
 _SHORT_ID = 8  # hex digits that people read to one another
-_WITH_TOKENS = (
-    PaymentState.PAID,
-    PaymentState.SYNCHRONISED,
-    PaymentState.DISPUTED,
-    PaymentState.REFUSED_BY_BANK,
-)
 
 
 @dataclass(frozen=True)
@@ -42,9 +36,10 @@ class Payment:
     cheque: Cheque
     salt: bytes
     payee: Certificate
-    answer: bytes  # what the card sent: tokens once it is paid, until then mere evidence
+    answer: bytes  # what the card sent: tokens once they are accepted, else mere evidence
     reason: str
     tap: Tap
+    is_accepted: bool = False  # whether the answer was found good, and its runs were taken
 
     @property
     def short_id(self) -> str:
@@ -54,7 +49,7 @@ class Payment:
     @cached_property
     def tokens(self) -> list[Token]:
         """The verified tokens; empty where the till has none."""
-        return parse_tokens(self.answer) if self.state in _WITH_TOKENS and self.answer else []
+        return parse_tokens(self.answer) if self.is_accepted else []
 
 
 class PaymentBook:
@@ -138,14 +133,14 @@ class PaymentBook:
         if text.isascii() and text.isdigit() and len(text) < _SHORT_ID:
             wanted = payments.c.number == int(text)
         with self._database.transaction() as connection:
-            rows = connection.execute(select(payments).where(wanted).limit(2)).all()
+            rows = connection.execute(_query().where(wanted).limit(2)).all()
         if not text or len(rows) != 1:
             raise TillError(f"'{text}' names {'several payments' if rows else 'no payment'}.")
         return _payment(rows[0])
 
     def payments(self, *states: PaymentState) -> list[Payment]:
         """All payments, or those in `states`, oldest first."""
-        query = select(payments).order_by(payments.c.number)
+        query = _query().order_by(payments.c.number)
         if states:
             query = query.where(payments.c.state.in_(states))
         with self._database.transaction() as connection:
@@ -153,7 +148,7 @@ class PaymentBook:
 
     def unfinished(self, limit: int) -> list[Payment]:
         """Up to `limit` payments that wait for the card or the bank, newest first."""
-        query = select(payments).where(payments.c.state.in_(UNFINISHED))
+        query = _query().where(payments.c.state.in_(UNFINISHED))
         with self._database.transaction() as connection:
             newest = query.order_by(payments.c.number.desc()).limit(limit)
             return [_payment(row) for row in connection.execute(newest)]
@@ -174,7 +169,7 @@ class PaymentBook:
 
     def read(self, connection: Connection, payment_id: bytes) -> Payment:
         """One payment, within the caller's transaction. Raises TillError if there is none."""
-        query = select(payments).where(payments.c.payment_id == payment_id)
+        query = _query().where(payments.c.payment_id == payment_id)
         row = connection.execute(query).one_or_none()
         if row is None:
             raise TillError(f"This till has no payment {payment_id.hex()[:_SHORT_ID]}.")
@@ -223,6 +218,13 @@ def _raw(tokens: list[Token]) -> bytes:
     return b"".join([token.raw for token in tokens])
 
 
+def _query() -> Select[tuple[object, ...]]:
+    """Payments, each with whether it was ever `paid`, which takes verified tokens."""
+    same = steps.c.payment_id == payments.c.payment_id
+    accepted = exists().where(same, steps.c.state == PaymentState.PAID)
+    return select(payments, accepted.label("is_accepted"))
+
+
 def _payment(row: Row[tuple[object, ...]]) -> Payment:
     return Payment(
         payment_id=row.payment_id,
@@ -237,4 +239,5 @@ def _payment(row: Row[tuple[object, ...]]) -> Payment:
         answer=row.answer,
         reason=row.reason,
         tap=Tap(row.apdus, row.bytes_out, row.bytes_in, row.wall_us / 1000),
+        is_accepted=bool(row.is_accepted),
     )

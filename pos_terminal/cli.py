@@ -16,6 +16,7 @@ import platformdirs
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from host_bridge.money import format_tiyn, parse_tiyn
 from host_bridge.sync.client import HttpBank
@@ -138,8 +139,8 @@ def list_payments(
                 payment.short_id,
                 f"{time:%Y-%m-%d %H:%M:%S}",
                 format_tiyn(payment.amount_tiyn),
-                f"[{_STYLES.get(payment.state, 'red')}]{payment.state}[/]",
-                payment.reason,
+                Text(payment.state, style=_STYLES.get(payment.state, "red")),
+                Text(payment.reason),
             )
         Console().print(table)
 

@@ -221,13 +221,16 @@ class Till(Closing):
         A card that paid gives the very same answer once more. One that does not know the
         payment is another card or was never reached: nothing happens, unless the cashier says
         pay_again; then the same PAY goes out under the same payment_id. In vain, the payment
-        stays what it was. Raises TillError if it is not such a payment.
+        stays what it was. Raises TillError if it is not such a payment, and for pay_again where
+        a card has answered already: a second one would pay for the same sale.
         """
         payment = self._book.payment(payment_id)
         if payment.state is PaymentState.PENDING:
             payment = self._book.step_to(payment, PaymentState.TORN, _LEFT_BEHIND, self._clock())
         if payment.state not in UNFINISHED:
             raise TillError(f"Payment {payment.short_id} is {payment.state}; nothing to recover.")
+        if pay_again and payment.state is PaymentState.REJECTED:
+            raise TillError("A card has answered this payment: let another one pay a new sale.")
         question = _question(payment, self._bank(), pin, ask_pin)
         return self._conclude(payment, ask_again(open_card, question, pay_again=pay_again))
 
@@ -339,6 +342,10 @@ class Till(Closing):
         expected = Expectation(payment.payee, payment.payment_id, payment.amount_tiyn, now)
         try:
             check_payment(trust, denylist, expected, tokens, self._book.taken_from(tokens))
+            # The bank looks at this time: with one before the till was certified, the till would
+            # give goods for money that the bank refuses, and that could be spent again.
+            if any(token.transfer.time != payment.time for token in tokens):
+                raise Rejected("time", "the card wrote another time than the till's")
         except Rejected as rejected:
             return rejected
         return None

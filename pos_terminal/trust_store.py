@@ -46,7 +46,9 @@ class TrustStore:
                 try:
                     trust.add(certificate)
                 except Rejected as rejected:
-                    refused.append(f"{certificate.name or 'A certificate'}: {rejected.sentence}.")
+                    # Not by the name that it gives itself: nobody stands behind that.
+                    name = certificate.key_id.hex()
+                    refused.append(f"The certificate {name}: {rejected.sentence}.")
                 else:
                     _keep_certificate(connection, certificate)
             if directory.denylist is not None:

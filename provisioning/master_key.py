@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from host_bridge.crypto.keys import KeyFileError
@@ -20,17 +21,27 @@ def read_or_make(folder: Path) -> bytes:
     Raises KeyFileError for a file that cannot be read or written or holds no such key.
     """
     path = folder / _NAME
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    except FileExistsError:
-        return _read(path)
-    except OSError as error:
-        raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(MASTER_KEY_SIZE))
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        try:
+            _make(path)
+        except OSError as error:
+            raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
     return _read(path)
+
+
+def _make(path: Path) -> None:
+    """The whole key or no file, whatever is cut; a key that is there already is never replaced."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(MASTER_KEY_SIZE))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another desk was faster: its key is the one
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def _read(path: Path) -> bytes:

@@ -7,7 +7,7 @@ The bank is handed in: the reference bank, or a core of its own with the same fe
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,11 +18,23 @@ from firmware.wire.note import Note
 from firmware.wire.policy import Policy
 from host_bridge.session.issuer import IssuerSession, Personalisation
 from host_bridge.session.purse import PurseSession
-from host_bridge.session.secure_channel import DEFAULT_KEYS, diversify
+from host_bridge.session.secure_channel import DEFAULT_KEYS, ChannelError, diversify
 from host_bridge.sync.port import Directory
 from host_bridge.transport.base import Transport
 
 Randomness = Callable[[int], bytes]
+
+
+class KnownPurse(Protocol):
+    """A purse in the bank's register."""
+
+    @property
+    def serial(self) -> bytes:
+        """As its certificate has it."""
+
+    @property
+    def client_id(self) -> str:
+        """Whose it is."""
 
 
 class IssuingBank(Protocol):
@@ -39,6 +51,9 @@ class IssuingBank(Protocol):
         self, bank_name: str, client_id: str, public_key: bytes, *, tier: int, view_key: bytes
     ) -> Certificate:
         """A certificate over a client's identity key."""
+
+    def purses(self) -> Sequence[KnownPurse]:
+        """Every purse that was certified."""
 
     def policy(self, bank_name: str) -> Policy:
         """The bank's current policy."""
@@ -96,7 +111,7 @@ def personalise(
     transport.reset()
     session = IssuerSession(transport)
     tier = session.select().tier
-    session.open(DEFAULT_KEYS)
+    _open(session, bank, order)
     view_key = random(VIEW_KEY_SIZE)
     certificate = bank.certify_purse(
         order.bank_name,
@@ -119,6 +134,27 @@ def personalise(
     )
     transport.reset()
     return certificate
+
+
+def _open(session: IssuerSession, bank: IssuingBank, order: Order) -> None:
+    """Opens the channel: with a blank card's keys, or those that a cut order gave it before.
+
+    Such a card does not say its serial, but the bank has it: it is one of this client's. Keys
+    that do not fit cost nothing, since the card proves itself first.
+    """
+    try:
+        session.open(DEFAULT_KEYS)
+        return
+    except ChannelError as error:
+        first = error
+    for purse in bank.purses():
+        if purse.client_id == order.client_id:
+            try:
+                session.open(diversify(order.master_key, purse.serial))
+                return
+            except ChannelError:
+                continue
+    raise first
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class Application:
         try:
             if self._in_doubt:
                 self._purse.reload()
+        except (StorageDamaged, WireError, OSError):  # a stored record that is none is damaged too
+            return _word(status.MEMORY_FAILURE)
+        try:
             self._in_doubt = True  # until an answer stands, whatever is raised (MemoryError too)
             answer = self._answer(command)
         except Refusal as refusal:

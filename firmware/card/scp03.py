@@ -7,7 +7,9 @@ that use this are `firmware.card.secure_channel` and `host_bridge.session.secure
 
 from firmware.crypto.aes import encrypt_block
 from firmware.crypto.cmac import aes_cmac
+from firmware.wire import status
 from firmware.wire.layout import Layout, WireError
+from firmware.wire.status import Refusal
 
 PROTOCOL = 0x03
 OPTIONS = 0x60  # "i" of table 5-1: R-MAC and R-ENCRYPTION, S8, a random card challenge
@@ -81,6 +83,14 @@ class SessionKeys:
         """The CBC vector for the answer to that command (section 6.2.7)."""
         block = bytes([_RESPONSE]) + counter.to_bytes(BLOCK_SIZE - 1, "big")
         return encrypt_block(self.enc, block)
+
+
+def check_key_set(keys: bytes) -> None:
+    """Raises Refusal: 6700 for no ENC ‖ MAC ‖ DEK, 6A80 where the public first key is in it."""
+    if len(keys) != KEY_SET_SIZE:
+        raise Refusal(status.WRONG_LENGTH)
+    if FIRST_KEY in [keys[at : at + BLOCK_SIZE] for at in range(0, KEY_SET_SIZE, BLOCK_SIZE)]:
+        raise Refusal(status.WRONG_DATA)
 
 
 def pad(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from firmware.wire import status
 from firmware.wire.certificate import PURPOSE_BEST_MATCH, PURPOSE_GENERAL, Certificate
 from firmware.wire.limits import MAX_PIECES
 from firmware.wire.note import Note
+from firmware.wire.policy import Policy
 from firmware.wire.status import Refusal
 
 
@@ -58,7 +59,7 @@ class Wish:
         return wanted and self.payee.accepts(purpose)
 
 
-def choose(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> "list[tuple[Held, int]]":
+def choose(held: "list[Held]", wish: Wish, policy: Policy) -> "list[tuple[Held, int]]":
     """Which notes pay how much: special purpose before general, soonest expiry first.
 
     Where that takes more than MAX_PIECES notes, the largest ones are taken instead. Raises
@@ -70,10 +71,10 @@ def choose(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> "list[t
         if note.payable
         and wish.now <= note.expires_at
         and wish.allows(note.purpose)
-        and not _is_banned(note, banned)
+        and not policy.bans_purpose(note.purpose)
     ]
     if sum([note.payable for note in usable]) < wish.amount:
-        raise Refusal(_why_not(held, wish, banned))
+        raise Refusal(_why_not(held, wish, policy))
     usable.sort(key=_soonest)
     pieces = _take(usable, wish.amount)
     if len(pieces) > MAX_PIECES:
@@ -84,16 +85,12 @@ def choose(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> "list[t
     return pieces
 
 
-def _is_banned(note: Held, banned: "tuple[int, ...]") -> bool:
-    return note.purpose != PURPOSE_GENERAL and note.purpose in banned  # 0 fills empty places
-
-
 def _soonest(note: Held) -> "tuple[bool, int, int]":
     return (note.purpose == PURPOSE_GENERAL, note.expires_at, note.slot)
 
 
-def _largest(note: Held) -> int:
-    return -note.payable
+def _largest(note: Held) -> "tuple[int, bool, int, int]":
+    return (-note.payable,) + _soonest(note)  # all of it: MicroPython's sort is not stable
 
 
 def _take(usable: "list[Held]", amount: int) -> "list[tuple[Held, int]]":
@@ -107,7 +104,7 @@ def _take(usable: "list[Held]", amount: int) -> "list[tuple[Held, int]]":
     return pieces
 
 
-def _why_not(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> int:
+def _why_not(held: "list[Held]", wish: Wish, policy: Policy) -> int:
     """The word for money that is there but does not serve, else insufficient funds."""
     fresh = [note for note in held if wish.now <= note.expires_at]
     if sum([note.left for note in held]) < wish.amount:
@@ -119,6 +116,6 @@ def _why_not(held: "list[Held]", wish: Wish, banned: "tuple[int, ...]") -> int:
     allowed = [note for note in fresh if wish.allows(note.purpose)]
     if sum([note.left for note in allowed]) < wish.amount:
         return status.PURPOSE_NOT_ACCEPTED
-    if sum([note.left for note in allowed if not _is_banned(note, banned)]) < wish.amount:
+    if sum([note.left for note in allowed if not policy.bans_purpose(note.purpose)]) < wish.amount:
         return status.BANNED
     return status.OVER_PAYMENT_LIMIT

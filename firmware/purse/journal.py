@@ -7,14 +7,17 @@ left of each note and what counts against the caps follows from the entries alon
 
 from firmware.purse.caps import Since
 from firmware.purse.ports import Store
+from firmware.wire import status
 from firmware.wire.journal import CHAIN_START, JournalEntry
 from firmware.wire.layout import Layout
-from firmware.wire.limits import JOURNAL_KEPT
-from firmware.wire.transfer import CVM_NONE
+from firmware.wire.limits import JOURNAL_KEPT, PAYMENT_IDS_KEPT
+from firmware.wire.status import Refusal
+from firmware.wire.transfer import CVM_NONE, PAYMENT_ID_SIZE
 
 _INTENT = "intent"
 _ENTRY = "entry."
 _BASE = "base"
+_DONE = "done"
 _BASE_LAYOUT = Layout(("counter", "I"), ("time", "I"), ("chain", "32s"))
 
 
@@ -30,6 +33,7 @@ class Journal:
         self.since = Since()
         self._counter_of: "dict[bytes, int]" = {}
         self.counters: "list[int]" = []  # of every entry that is kept, the oldest first
+        self._done = store.read(_DONE) or b""  # payment_ids of dropped entries, the oldest first
         self._load()
 
     def _load(self) -> None:
@@ -41,14 +45,17 @@ class Journal:
             self.anchor = fields["chain"]
         self.head = self.anchor
         for name in self._store.names(_ENTRY):
-            self._count_in(self._read(int(name[len(_ENTRY) :], 16)))
+            self._count_in(self.at(int(name[len(_ENTRY) :], 16)))
 
     def _count_in(self, entry: JournalEntry) -> None:
         self.counters.append(entry.counter)
         self._counter_of[entry.payment_id] = entry.counter
         if entry.counter > self.acknowledged:
-            self.head = entry.chained(self.head)
-            self.since.add(entry.amount, entry.cvm != CVM_NONE)
+            self._count_waiting(entry)
+
+    def _count_waiting(self, entry: JournalEntry) -> None:
+        self.head = entry.chained(self.head)
+        self.since.add(entry.amount, entry.cvm != CVM_NONE)
 
     @property
     def newest(self) -> int:
@@ -61,13 +68,22 @@ class Journal:
         return [counter for counter in self.counters if counter > self.acknowledged]
 
     def find(self, payment_id: bytes) -> "JournalEntry | None":
-        """The entry of a payment, if the purse still has it."""
+        """The entry of a payment; None if there was no such payment.
+
+        Raises Refusal(6985) for a payment whose entry was dropped: it was made, and a PAY that
+        comes again must not make it twice.
+        """
         counter = self._counter_of.get(payment_id)
-        return None if counter is None else self._read(counter)
+        if counter is not None:
+            return self.at(counter)
+        for at in range(0, len(self._done), PAYMENT_ID_SIZE):
+            if self._done[at : at + PAYMENT_ID_SIZE] == payment_id:
+                raise Refusal(status.CONDITIONS_NOT_MET)
+        return None
 
     def at(self, counter: int) -> JournalEntry:
         """The entry with this counter; there must be one."""
-        return self._read(counter)
+        return JournalEntry.parse(self._store.must_read(_name(counter)))
 
     def write_intent(self, entry: JournalEntry) -> None:
         """The first of a payment's steps: after this it can be completed, not lost."""
@@ -97,13 +113,17 @@ class Journal:
         if counter == self.acknowledged:
             return chain
         for waiting in self.waiting:
-            chain = self._read(waiting).chained(chain)
+            chain = self.at(waiting).chained(chain)
             if waiting == counter:
                 return chain
         return None
 
     def acknowledge(self, counter: int, time: int, chain: bytes) -> None:
-        """Moves the base up to `counter`; the entries behind it count against no cap."""
+        """Moves the base up to `counter`; the entries up to it count against no cap any more.
+
+        The time never goes back, whatever order a bank's words come in.
+        """
+        time = max(time, self.last_sync)
         fields = {"counter": counter, "time": time, "chain": chain}
         self._store.replace(_BASE, _BASE_LAYOUT.pack(fields))
         self.acknowledged = counter
@@ -111,24 +131,26 @@ class Journal:
         self.anchor = self.head = chain
         self.since = Since()
         for waiting in self.waiting:
-            entry = self._read(waiting)
-            self.head = entry.chained(self.head)
-            self.since.add(entry.amount, entry.cvm != CVM_NONE)
+            self._count_waiting(self.at(waiting))
 
-    def oldest_to_drop(self) -> "JournalEntry | None":
-        """The oldest acknowledged entry, if more of them are kept than need be."""
-        done = len(self.counters) - len(self.waiting)
-        return self._read(self.counters[0]) if done > JOURNAL_KEPT else None
+    @property
+    def old(self) -> "list[int]":
+        """The counters of the acknowledged entries that need not be kept any more."""
+        acknowledged = len(self.counters) - len(self.waiting)
+        return self.counters[: max(0, acknowledged - JOURNAL_KEPT)]
 
-    def drop(self, entry: JournalEntry) -> None:
-        """Forgets the oldest entry; what it spent must be on record elsewhere by now."""
-        self._store.remove(_name(entry.counter))
-        self.counters.remove(entry.counter)
-        del self._counter_of[entry.payment_id]
-
-    def _read(self, counter: int) -> JournalEntry:
-        raw = self._store.read(_name(counter))
-        return JournalEntry.parse(raw or b"")
+    def drop(self, counters: "list[int]") -> None:
+        """Forgets entries but for their payment_ids; what they spent must be on record by now."""
+        if not counters:
+            return
+        gone = [self.at(counter).payment_id for counter in counters]
+        done = (self._done + b"".join(gone))[-PAYMENT_IDS_KEPT * PAYMENT_ID_SIZE :]
+        self._store.replace(_DONE, done)
+        self._done = done
+        for counter, payment_id in zip(counters, gone):
+            self._store.remove(_name(counter))
+            self.counters.remove(counter)
+            del self._counter_of[payment_id]
 
 
 def _name(counter: int) -> str:

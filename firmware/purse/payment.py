@@ -12,7 +12,7 @@ from firmware.purse.trust import Rejected, UnknownSigner
 from firmware.purse.verify import check_terminal
 from firmware.wire import status
 from firmware.wire.apdu import LIFECYCLE_ACTIVE, PAY_DATA
-from firmware.wire.certificate import PURPOSE_GENERAL, Certificate
+from firmware.wire.certificate import Certificate
 from firmware.wire.journal import KIND_PAYMENT, JournalEntry
 from firmware.wire.layout import WireError, sha256
 from firmware.wire.status import Refusal
@@ -59,7 +59,7 @@ def pay(purse: "Purse", raw: bytes, with_pin: bool) -> bytes:
     journal = purse.journal
     caps.check(policy, journal.since, request.amount, now, purse.last_sync, with_pin)
     wish = Wish(request.amount, request.purpose, request.payee, now)
-    pieces = choose(purse.held, wish, policy.banned_purposes)
+    pieces = choose(purse.held, wish, policy)
     if purse.element.counter_is_at_end():
         raise Refusal(status.COUNTER_EXHAUSTED)
     entry = _plan(purse, request, pieces, with_pin)
@@ -75,6 +75,8 @@ def _check_payee(purse: "Purse", request: Request, now: int) -> None:
         raise Refusal(status.NOT_FOUND) from None  # the till presents its bank, then asks again
     except Rejected:
         raise Refusal(status.PAYEE_CERTIFICATE) from None
+    if not request.payee.valid_at(request.time):  # no bank would pay out what is dated so
+        raise Refusal(status.PAYEE_CERTIFICATE)
     if request.payee.currency != request.currency:
         raise Refusal(status.WRONG_CURRENCY)
 
@@ -105,13 +107,12 @@ def _plan(
         fields["start"] = held.start
         fields["end"] = held.start + amount
         bodies.append(Transfer.body_of(fields))
-    purposes = [held.purpose for held, _ in pieces]
     head = {
         "kind": KIND_PAYMENT,
         "counter": counter,
         "time": request.time,
         "amount": request.amount,
-        "purpose": purposes[0] if purposes else PURPOSE_GENERAL,
+        "purpose": pieces[0][0].purpose,
         "cvm": common["cvm"],
         "payment_id": request.payment_id,
         "payee": common["payee"],
@@ -135,8 +136,8 @@ def _carry_out(purse: "Purse", entry: JournalEntry) -> bytes:
 def with_signatures(purse: "Purse", entry: JournalEntry) -> JournalEntry:
     """The entry with its signatures, made and stored now if a power cut came before them."""
     if not entry.is_signed:
-        for body in entry.transfer_bodies:
-            slot, _ = purse.note_of(Transfer.fields_of(body)["parent"])
+        for parent, body in zip(entry.parents, entry.transfer_bodies):
+            slot, _ = purse.note_of(parent)
             entry.signatures.append(purse.element.sign(slot, sha256(body)))
         purse.journal.keep_signatures(entry)
     return entry
@@ -146,7 +147,7 @@ def answer(purse: "Purse", entry: JournalEntry) -> bytes:
     """The tokens of a committed entry: note and transfer, one pair a piece."""
     parts: "list[bytes]" = []
     entry = with_signatures(purse, entry)
-    for body, signature in zip(entry.transfer_bodies, entry.signatures):
-        _, note = purse.note_of(Transfer.fields_of(body)["parent"])
+    for parent, body, signature in zip(entry.parents, entry.transfer_bodies, entry.signatures):
+        _, note = purse.note_of(parent)
         parts.extend((note, body, signature))
     return b"".join(parts)

@@ -9,11 +9,13 @@ from firmware.wire.layout import WireError
 from firmware.wire.status import Refusal
 
 _CHANNEL_KEYS = "channel-keys"
-CHANNEL_KEYS_SIZE = 48  # ENC ‖ MAC ‖ DEK
 
 
 class Personalisation:
-    """The items of one purse, before it is ACTIVE. The caller has checked that it may."""
+    """The items of one purse, before it is ACTIVE.
+
+    The caller has checked that it may, and that the channel's keys are fit for it.
+    """
 
     def __init__(self, store: Store, purse: Purse) -> None:
         self._store = store
@@ -30,7 +32,7 @@ class Personalisation:
             apdu.ITEM_POLICY: profile.store_policy,
             apdu.ITEM_PIN: lambda pin: access.give_pin(check_pin_format(pin)),
             apdu.ITEM_PUK: lambda puk: access.give_puk(check_puk_format(puk)),
-            apdu.ITEM_CHANNEL_KEYS: self._store_channel_keys,
+            apdu.ITEM_CHANNEL_KEYS: lambda keys: self._store.replace(_CHANNEL_KEYS, keys),
             apdu.ITEM_ACTIVATE: self._activate,
         }
         action = actions.get(item)
@@ -44,11 +46,6 @@ class Personalisation:
     def channel_keys(self) -> "bytes | None":
         """The keys that this card's issuer gave it; None while it has the ones it came with."""
         return self._store.read(_CHANNEL_KEYS)
-
-    def _store_channel_keys(self, data: bytes) -> None:
-        if len(data) != CHANNEL_KEYS_SIZE:
-            raise Refusal(status.WRONG_LENGTH)
-        self._store.replace(_CHANNEL_KEYS, data)
 
     def _activate(self, data: bytes) -> None:
         """A card with the public first keys, or without PIN and PUK, never becomes a purse."""

@@ -21,6 +21,13 @@ class Store:
         """The record, or None where there is none. Raises StorageDamaged."""
         raise NotImplementedError
 
+    def must_read(self, name: str) -> bytes:
+        """The record. Raises StorageDamaged where there is none, too."""
+        data = self.read(name)
+        if data is None:
+            raise StorageDamaged(name)
+        return data
+
     def replace(self, name: str, data: bytes) -> None:
         """Writes the record, durably, before it returns."""
         raise NotImplementedError

@@ -125,24 +125,36 @@ class Profile:
         self._check_policy(self.policy)
 
     def lock(self, lifecycle: int) -> None:
-        """Moves to a state that no longer pays; there is no way back but the bank's."""
+        """Moves to a state that no longer pays; the card has no way back from it."""
         self._store.replace(_LIFECYCLE, bytes([lifecycle]))
         self.lifecycle = lifecycle
 
     def present(self, data: bytes) -> None:
         """Accepts a certificate under the root and remembers it. Raises Refusal."""
         certificate = Certificate.parse(data)
-        name = _KNOWN + certificate.key_id.hex()
-        known = self.trust.newest(certificate.key_id)
-        if known is not None and known.not_before >= certificate.not_before:
+        known = self.trust.like(certificate)
+        if known is not None and _dates(known) >= _dates(certificate):
             return  # the same again, or an older one that could only do harm
-        if known is None and len(self._store.names(_KNOWN)) >= KNOWN_CERTIFICATES:
-            raise Refusal(status.NO_SPACE)
         try:
             self.trust.add(certificate)
         except Rejected:
             raise Refusal(status.PAYEE_CERTIFICATE) from None
-        self._store.replace(name, data)
+        self._make_room(_known_name(certificate))
+        self._store.replace(_known_name(certificate), data)
+
+    def _make_room(self, name: str) -> None:
+        """Forgets the remembered certificate that ends first, where `name` has no place.
+
+        Whoever needs it presents it again. A card that kept the first ones for ever would in
+        time know nobody who is still in business.
+        """
+        names = self._store.names(_KNOWN)
+        if name in names or len(names) < KNOWN_CERTIFICATES:
+            return
+        others = [known for known in self.trust.known if known.key_id != self.bank.key_id]
+        first = min([known for known in others if _known_name(known) in names], key=_end)
+        self._store.remove(_known_name(first))
+        self.trust.forget(first)
 
     def set_policy(self, data: bytes) -> None:
         """Takes a newer policy of its own bank. Raises Refusal for an older or a foreign one."""
@@ -165,6 +177,18 @@ class Profile:
             raise Rejected("tier", "the policy is for purses of another tier")
         if not self.trust.signed(self.bank.public_key, policy):
             raise Rejected("signature", "the policy is not signed by its bank")
+
+
+def _known_name(certificate: Certificate) -> str:
+    return "%s%d.%s" % (_KNOWN, certificate.role, certificate.key_id.hex())
+
+
+def _dates(certificate: Certificate) -> "tuple[int, int]":
+    return (certificate.not_before, certificate.not_after)
+
+
+def _end(certificate: Certificate) -> "tuple[int, bytes]":
+    return (certificate.not_after, certificate.key_id)
 
 
 def _of_length(data: bytes, size: int) -> None:

@@ -55,7 +55,7 @@ class Purse:
             self.held.append(self._read_held(int(name[len(_NOTE) :])))
         self._finish_intent()
         for counter in self.journal.counters:
-            self._count_spent(self.journal.at(counter))
+            self.spent(self.journal.at(counter))
 
     def _finish_intent(self) -> None:
         """An intent whose counter was taken is a payment; one whose counter was not, is none."""
@@ -68,7 +68,8 @@ class Purse:
         if self.element.counter() < self.journal.newest:
             self.profile.lock(LIFECYCLE_SYNC_ONLY)
 
-    def _count_spent(self, entry: JournalEntry) -> None:
+    def spent(self, entry: JournalEntry) -> None:
+        """Takes note, in memory, of what a committed entry spent."""
         for body in entry.transfer_bodies:
             fields = Transfer.fields_of(body)
             for held in self.held:
@@ -144,7 +145,7 @@ class Purse:
         if note.min_tier > self.element.TIER:
             raise Refusal(status.NOT_SPENDABLE_OFFLINE)
         policy = self.profile.policy
-        if policy.bans(BAN_LOAD) or (note.purpose in policy.banned_purposes and note.purpose):
+        if policy.bans(BAN_LOAD) or policy.bans_purpose(note.purpose):
             raise Refusal(status.BANNED)
         if sum(self.balance().values()) + note.value > policy.limits.max_balance:
             raise Refusal(status.OVER_BALANCE_LIMIT)
@@ -154,14 +155,31 @@ class Purse:
         for slot in range(1, TOKEN_KEYS + 1):
             if slot not in used:
                 return slot
-        for held in self.held:
-            if held.left == 0 and not self._is_mentioned(held):
-                # The new key first: under the old one the spent note could be loaded again.
-                self.element.generate(held.slot)
-                self._store.remove(_note_name(held.slot))
-                self.held.remove(held)
-                return held.slot
-        raise Refusal(status.NO_SPACE)
+        return self._slot_of_spent()
+
+    def _slot_of_spent(self) -> int:
+        """Frees the slot of the longest spent note whose payments the bank has; or Refusal(6A84).
+
+        A late RECOVER may lose its note by that. But a purse whose slots were all spent by its
+        last payments has no money to make those payments older with: it must be loaded.
+        """
+        last_use: "dict[bytes, int]" = {}  # of a note: the counter of its newest entry
+        for counter in self.journal.counters:
+            for parent in self.journal.at(counter).parents:
+                last_use[parent] = counter
+        spent = [
+            held
+            for held in self.held
+            if held.left == 0 and last_use.get(held.parent, 0) <= self.journal.acknowledged
+        ]
+        if not spent:
+            raise Refusal(status.NO_SPACE)
+        held = min(spent, key=lambda held: last_use.get(held.parent, 0))
+        # The new key first: under the old one the spent note could be loaded again.
+        self.element.generate(held.slot)
+        self._store.remove(_note_name(held.slot))
+        self.held.remove(held)
+        return held.slot
 
     def _slot_of(self, owner: bytes) -> int:
         used = [held.slot for held in self.held]
@@ -169,14 +187,6 @@ class Purse:
             if slot not in used and self.element.public_key(slot) == owner:
                 return slot
         raise Refusal(status.NOT_FOUND)
-
-    def _is_mentioned(self, held: Held) -> bool:
-        """Whether an entry that is kept still needs this note to answer a RECOVER."""
-        for counter in self.journal.counters:
-            for body in self.journal.at(counter).transfer_bodies:
-                if Transfer.fields_of(body)["parent"] == held.parent:
-                    return True
-        return False
 
     # -- money out ---------------------------------------------------------------------------
 
@@ -196,13 +206,9 @@ class Purse:
         """Slot and bytes of the note with this RecordId. Raises Refusal(6985) if it is gone."""
         for held in self.held:
             if held.parent == parent:
-                record = self._store.read(_note_name(held.slot)) or b""
+                record = self._store.must_read(_note_name(held.slot))
                 return held.slot, record[_NOTE_HEAD.size :]
         raise Refusal(status.CONDITIONS_NOT_MET)
-
-    def spent(self, entry: JournalEntry) -> None:
-        """Takes note, in memory, of what a committed entry spent."""
-        self._count_spent(entry)
 
     # -- sync --------------------------------------------------------------------------------
 
@@ -242,34 +248,30 @@ class Purse:
         if not self.profile.trust.signed(bank.public_key, word):
             raise Refusal(status.WRONG_DATA)
         journal = self.journal
-        if (word.counter, word.time) <= (journal.acknowledged, journal.last_sync):
-            return
-        if journal.chain_at(word.counter) != word.chain:
-            raise Refusal(status.WRONG_DATA)
-        journal.acknowledge(word.counter, word.time, word.chain)
+        if (word.counter, word.time) > (journal.acknowledged, journal.last_sync):
+            if journal.chain_at(word.counter) != word.chain:
+                raise Refusal(status.WRONG_DATA)
+            journal.acknowledge(word.counter, word.time, word.chain)
+        # Outside of the condition: the same word again ends what a power cut left half done.
         self._drop_old_entries()
 
     def _drop_old_entries(self) -> None:
-        """Lets go of entries that nobody will ask for, once their notes' records say as much."""
-        entry = self.journal.oldest_to_drop()
-        while entry is not None:  # ends: each round drops one entry
-            for body in entry.transfer_bodies:
-                self._move_note(Transfer.fields_of(body)["parent"])
-            self.journal.drop(entry)
-            entry = self.journal.oldest_to_drop()
-
-    def _move_note(self, parent: bytes) -> None:
+        """Lets go of old entries, once their notes' records say what those had spent."""
+        old = self.journal.old
+        parents: "set[bytes]" = set()
+        for counter in old:
+            parents.update(self.journal.at(counter).parents)
         for held in self.held:
-            if held.parent == parent:
-                raw = self.note_of(parent)[1]
-                self._write_note(held.slot, held.start, held.seq, raw)
+            if held.parent in parents:
+                self._write_note(held.slot, held.start, held.seq, self.note_of(held.parent)[1])
+        self.journal.drop(old)
 
     def _write_note(self, slot: int, start: int, seq: int, raw: bytes) -> None:
         head = _NOTE_HEAD.pack({"start": start, "seq": seq})
         self._store.replace(_note_name(slot), head + raw)
 
     def _read_held(self, slot: int) -> Held:
-        record = self._store.read(_note_name(slot)) or b""
+        record = self._store.must_read(_note_name(slot))
         head = _NOTE_HEAD.unpack(record[: _NOTE_HEAD.size])
         held = Held(slot, Note.parse(record[_NOTE_HEAD.size :]))
         held.start = head["start"]

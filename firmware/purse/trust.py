@@ -58,7 +58,7 @@ class Trust:
     def __init__(self, root: bytes, verify: "Verify") -> None:
         self.root = root
         self.verify = verify
-        self._known: "dict[bytes, Certificate]" = {}
+        self._known: "dict[tuple[int, bytes], Certificate]" = {}  # by role and KeyId
 
     @property
     def known(self) -> "list[Certificate]":
@@ -75,18 +75,23 @@ class Trust:
             raise Rejected("role", "the root signs no %s" % ROLE_NAMES[certificate.role])
         if certificate.issuer != key_id(self.root) or not self.signed(self.root, certificate):
             raise Rejected("root", "the certificate is not signed by this root")
-        self._known[certificate.key_id] = certificate
+        self._known[(certificate.role, certificate.key_id)] = certificate
 
-    def newest(self, wanted: bytes) -> "Certificate | None":
-        """The accepted certificate of this KeyId, whatever its role."""
-        return self._known.get(wanted)
+    def forget(self, certificate: Certificate) -> None:
+        """Accepts it no longer, until it is added again."""
+        del self._known[(certificate.role, certificate.key_id)]
+
+    def like(self, certificate: Certificate) -> "Certificate | None":
+        """The accepted certificate for the same role of the same key."""
+        return self._known.get((certificate.role, certificate.key_id))
 
     def find(self, wanted: bytes, *roles: int) -> Certificate:
         """The accepted certificate of this KeyId and one of `roles`. Raises UnknownSigner."""
-        found = self._known.get(wanted)
-        if found is None or found.role not in roles:
-            raise UnknownSigner(ROLE_NAMES[roles[0]], wanted)
-        return found
+        for role in roles:
+            found = self._known.get((role, wanted))
+            if found is not None:
+                return found
+        raise UnknownSigner(ROLE_NAMES[roles[0]], wanted)
 
     def check_holder(self, certificate: Certificate, role: int, now: int) -> Certificate:
         """A purse's or terminal's certificate under a known bank; returns the bank's.

@@ -122,6 +122,11 @@ class JournalEntry:
         return [self.body[at : at + _TRANSFER_BODY] for at in starts]
 
     @property
+    def parents(self) -> "list[bytes]":
+        """The RecordIds of what it spends from, one a piece."""
+        return [Transfer.fields_of(body)["parent"] for body in self.transfer_bodies]
+
+    @property
     def transfers(self) -> "list[Transfer]":
         """The signed transfers; only for an entry that `is_signed`."""
         pairs = zip(self.transfer_bodies, self.signatures)

@@ -10,6 +10,7 @@ MAX_CHAINED = 1024  # bytes of data that command chaining may gather
 JOURNAL_CAPACITY = 64  # entries that wait for an acknowledgement; a full journal refuses to pay
 JOURNAL_KEPT = 8  # acknowledged entries kept all the same, for a till that recovers late
 TOKEN_KEYS = 16  # slots for notes on one purse, each with a key of its own
+PAYMENT_IDS_KEPT = 64  # ids of payments whose entries are gone: known, and never paid again
 KNOWN_CERTIFICATES = 16  # bank, issuer and authority certificates that a purse remembers
 
 PIN_TRIES = 3

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies: a bank's signed, versioned limits for its purses (protocol section 3)."""
 
-from firmware.wire.certificate import PURPOSE_BEST_MATCH, TIER_CARD
+from firmware.wire.certificate import PURPOSE_BEST_MATCH, PURPOSE_GENERAL, TIER_CARD
 from firmware.wire.layout import Layout, Record, WireError
 
 POLICY_EMERGENCY = 1  # flags bit 0: the emergency set of limits is in force
@@ -101,3 +101,7 @@ class Policy(Record):
     def bans(self, operation: int) -> bool:
         """Whether `operation` (one of BAN_…) is forbidden."""
         return bool(self.banned_operations & operation)
+
+    def bans_purpose(self, purpose: int) -> bool:
+        """Whether money of `purpose` is forbidden; general money never: 0 fills empty slots."""
+        return purpose != PURPOSE_GENERAL and purpose in self.banned_purposes

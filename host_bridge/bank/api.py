@@ -23,10 +23,9 @@ from firmware.wire.token import parse_tokens
 from host_bridge.bank.body_limit import BodyLimit
 from host_bridge.bank.clerk_api import clerk_routes
 from host_bridge.bank.reference import ReferenceBank
-from host_bridge.sync.port import BankRefused, PurseSync, SaleResult
+from host_bridge.sync.port import MAX_BUNDLE_BYTES, BankRefused, PurseSync, SaleResult
 
 MAX_BODY = 65_536  # a sale has at most 12 KB, an export at most 55 KB
-MAX_BUNDLE = 16_777_216
 BUNDLES = "/v1/bundles"
 
 _OCTETS = "application/octet-stream"
@@ -84,7 +83,7 @@ Body = Annotated[bytes, Depends(_read_body)]
 def build_app(bank: ReferenceBank, operator_token: str) -> FastAPI:
     """The application over an open bank. `operator_token` opens the clerk's side."""
     app = FastAPI(title="Qalta reference bank", version="1", redoc_url=None, docs_url=None)
-    app.add_middleware(BodyLimit, limit=MAX_BODY, larger={BUNDLES: MAX_BUNDLE})
+    app.add_middleware(BodyLimit, limit=MAX_BODY, larger={BUNDLES: MAX_BUNDLE_BYTES})
     app.add_exception_handler(BankRefused, _refused)
     app.add_exception_handler(WireError, _malformed)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -16,6 +16,8 @@ from host_bridge.bank.claims import payee_account
 from host_bridge.bank.ledger import DT, NBK, Line, bank_book
 from host_bridge.bank.office import Finding, Office
 
+_OF_NOTES = (ledger.LOAD, ledger.LABEL, ledger.PASS_ON)
+
 
 @dataclass
 class Records:
@@ -92,8 +94,8 @@ class MoneyAudit:
     def _derive_notes(self) -> None:
         for record_id, note in self._records.notes.items():
             self._due[ledger.purse(self._records.serials[record_id])] += note.value
-            kind = ledger.LABEL if note.purpose else ledger.LOAD
-            posted = _moved(self._postings.get((kind, record_id), []))
+            kinds = (ledger.LABEL,) if note.purpose else (ledger.LOAD, ledger.PASS_ON)
+            posted = sum(_moved(self._postings.get((kind, record_id), [])) for kind in kinds)
             if posted != note.value:
                 sentence = f"{posted} tiyn were posted for it, not {note.value}"
                 self._find("note", note.note_id.hex()[:16], sentence)
@@ -151,14 +153,17 @@ class MoneyAudit:
             self._find("tree", subject, f"{booked} are marked as spent, not {spent}")
 
     def _check_backing(self) -> None:
-        """No posting of digital tenge without a record behind it; redemptions lower wallets."""
+        """No posting of digital tenge without a record behind it.
+
+        What was redeemed or passed on is in its wallet no more.
+        """
         records = self._records
         for (kind, reference), lines in self._postings.items():
-            if kind in (ledger.LOAD, ledger.LABEL) and reference not in records.notes:
+            if kind in _OF_NOTES and reference not in records.notes:
                 self._find("posting", reference.hex()[:16], "no note stands behind it")
             if kind in (ledger.TRANSFER, ledger.CLAIM) and reference not in records.transfers:
                 self._find("posting", reference.hex()[:16], "no transfer stands behind it")
-            if kind == ledger.REDEEM:
+            if kind in (ledger.REDEEM, ledger.PASS_ON):
                 for line in lines:
                     if line.account.startswith("wallet:"):
                         self._due[line.account] -= line.credit

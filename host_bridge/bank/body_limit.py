@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +24,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._larger.get(scope["path"], self._limit)
-        body = await _read(scope, receive, limit)
+        try:
+            body = await _read(scope, receive, limit)
+        except ClientDisconnect:
+            return  # half a request is none, and nobody waits for an answer
         if body is None:
             refusal = {"error": f"The request is longer than {limit} bytes."}
             await JSONResponse(refusal, 413)(scope, receive, send)
@@ -37,7 +41,10 @@ class BodyLimit:
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None as soon as it is known to be longer than `limit`."""
+    """The whole body, or None as soon as it is known to be longer than `limit`.
+
+    Raises ClientDisconnect where the client has gone before its end.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value[:20]) > limit):
             return None
@@ -46,7 +53,7 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     while True:  # ends: every message but the last adds to `size`, or the client is gone
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(parts)
+            raise ClientDisconnect
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -126,7 +127,10 @@ class FoundingPlan(_Plan):
 
 
 def found(folder: Path, plan: FoundingPlan, clock: Clock, random: Randomness) -> None:
-    """Make a bank in `folder`, which must be new or empty. Raises BankRefused."""
+    """Make a bank in `folder`, which must be new or empty.
+
+    Raises BankRefused; a plan that turns out bad leaves the folder empty, for a better one.
+    """
     _check_names(plan)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +142,23 @@ def found(folder: Path, plan: FoundingPlan, clock: Clock, random: Randomness) ->
         _write_token(folder / KEYS / OPERATOR_TOKEN, random(_TOKEN_BYTES).hex())
     except OSError as error:
         raise BankRefused(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    try:
+        _open_books(folder, plan, keys, clock, random)
+    except BankRefused:
+        shutil.rmtree(folder / KEYS)  # nothing was ever signed with them that anybody saw
+        for path in folder.glob(f"{DATABASE}*"):
+            path.unlink()
+        raise
+
+
+def _open_books(
+    folder: Path,
+    plan: FoundingPlan,
+    keys: dict[str, SigningKey],
+    clock: Clock,
+    random: Randomness,
+) -> None:
+    """The database, with everybody in it and everybody's opening balance, or none of it."""
     store = Store(folder / DATABASE)
     try:
         with store.write() as connection:

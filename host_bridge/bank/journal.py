@@ -97,8 +97,8 @@ class JournalDesk:
             ).one_or_none()
             if row is None:
                 return None
-            bank = purse_row(connection, serial).bank
-            return self._answer(connection, bank, row.raw, row.policy_version)
+            purse = purse_row(connection, serial)
+            return self._answer(connection, purse, row.raw, row.policy_version)
 
     def _take(self, export: PurseExport, *, in_bundle: bool) -> PurseSync:
         # A refusal is an answer, not an accident: what was learned is committed before it is said.
@@ -134,7 +134,7 @@ class JournalDesk:
             return BankRefused(_BLOCKED)
         self._store(connection, export)
         raw = self._acknowledge(connection, purse, export, done)
-        return self._answer(connection, purse.bank, raw, statement.policy_version)
+        return self._answer(connection, purse, raw, statement.policy_version)
 
     def _keep(self, connection: Connection, fault: Rejected, export: PurseExport) -> None:
         self._office.keep_evidence(connection, fault.reason, fault.sentence, export.raw)
@@ -257,10 +257,12 @@ class JournalDesk:
         return bytes(acknowledgement.raw)
 
     def _answer(
-        self, connection: Connection, bank_name: str, raw: bytes, policy_version: int
+        self, connection: Connection, purse: Row[Any], raw: bytes, policy_version: int
     ) -> PurseSync:
-        policy = current_policy(connection, bank_name)
-        newer = policy if policy.policy_version > policy_version else None
+        """The acknowledgement, with the policy if it is newer and for purses of this tier."""
+        policy = current_policy(connection, purse.bank)
+        fits = policy.tier == Certificate.parse(purse.raw).tier
+        newer = policy if fits and policy.policy_version > policy_version else None
         return PurseSync(Acknowledgement.parse(raw), newer)
 
 

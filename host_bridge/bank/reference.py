@@ -130,7 +130,10 @@ class ReferenceBank:
         view_key: bytes,
         now: int | None = None,
     ) -> Certificate:
-        """Certify a client's identity key and keep the view key. Same key, same certificate."""
+        """Certify a client's identity key and keep the view key. Same key, same certificate.
+
+        Until the purse has money, a newer view key takes the older one's place.
+        """
         return self._registry.certify_purse(
             bank_name, client_id, public_key, tier=tier, view_key=view_key, now=now
         )

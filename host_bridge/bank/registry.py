@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from firmware.wire.certificate import (
     LABEL_SIZE,
@@ -116,7 +116,11 @@ class Registry:
         view_key: bytes,
         now: int | None,
     ) -> Certificate:
-        """A purse's identity certificate; the bank keeps the view key."""
+        """A purse's identity certificate; the bank keeps the view key.
+
+        A personalisation that was cut is begun anew, with a view key of its own: the newest one
+        is kept until there is money on the purse, and is not to be changed from then on.
+        """
         if len(view_key) != VIEW_KEY_SIZE:
             raise BankRefused(f"A view key has {VIEW_KEY_SIZE} bytes.")
         if not 0 <= tier <= TIER_CARD:
@@ -129,6 +133,8 @@ class Registry:
             if is_new:
                 row = {"serial": certificate.serial, "view_key": view_key, "state": "active"}
                 connection.execute(insert(schema.purses), row)
+            else:
+                _renew_view_key(connection, certificate.serial, view_key)
             return certificate
 
     def certify_terminal(
@@ -229,6 +235,15 @@ def _client_of(connection: Connection, bank_name: str, client_id: str) -> Client
     if row.bank != bank_name:
         raise BankRefused(f"'{client_id}' is no client of '{bank_name}'.")
     return row
+
+
+def _renew_view_key(connection: Connection, serial: bytes, view_key: bytes) -> None:
+    table, notes = schema.purses, schema.notes
+    if purse_row(connection, serial).view_key == view_key:
+        return
+    if connection.execute(select(notes.c.note_id).where(notes.c.serial == serial)).first():
+        raise BankRefused("This purse is in use already; its view key is not changed any more.")
+    connection.execute(update(table).where(table.c.serial == serial).values(view_key=view_key))
 
 
 def purse_row(connection: Connection, serial: bytes) -> Row[Any]:

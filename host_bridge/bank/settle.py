@@ -26,11 +26,12 @@ from host_bridge.bank import ledger, schema
 from host_bridge.bank.claims import book_claim, is_unpaid, payee_account
 from host_bridge.bank.ledger import DT, credit, debit
 from host_bridge.bank.notary import Notary, is_disputed, is_known
-from host_bridge.bank.office import Office
+from host_bridge.bank.office import Finding, Office
 from host_bridge.bank.registry import holder_row, purse_row
 from host_bridge.money import format_tiyn
 from host_bridge.sync.port import BankRefused, SaleResult, SaleState
 
+PAID_TWICE = "paid twice"
 MAX_WAITING = 10_000  # transfers that came before their parent
 
 
@@ -169,6 +170,10 @@ class Settlement:
                 entered.claimed,
                 now,
             )
+        if _was_paid_twice(connection, transfer.payment_id, transfer.payee):
+            sentence = "Two cards paid for one sale: its merchant owes one of them the money."
+            subject = transfer.payment_id.hex()
+            self._office.note_finding(connection, Finding(PAID_TWICE, subject, sentence))
 
     def _settle_waiting(self, connection: Connection, parent: Transfer) -> None:
         """What waited for `parent`. It ends: each round is one hop further, and hops are few."""
@@ -222,6 +227,17 @@ def _payer_serial(connection: Connection, transfer: Transfer) -> bytes:
     )
 
 
+def _was_paid_twice(connection: Connection, payment_id: bytes, payee: bytes) -> bool:
+    """Whether more than one purse paid this payment to this payee, whichever came first.
+
+    Nobody cheated: a tap was torn, and another card than the first was asked to pay again.
+    """
+    table = schema.transfers
+    same = (table.c.payment_id == payment_id, table.c.payee == payee)
+    payers = select(func.count(table.c.payer.distinct())).where(*same)
+    return connection.execute(payers).scalar_one() > 1
+
+
 def _rows(connection: Connection, transfer_ids: list[bytes]) -> list[Row[Any]]:
     table = schema.transfers
     wanted = select(table).where(table.c.record_id.in_(transfer_ids))
@@ -232,15 +248,21 @@ def _result(connection: Connection, rows: list[Row[Any]]) -> SaleResult:
     """The state of one payment's transfers, as its merchant sees it."""
     amount = sum(row.end - row.start for row in rows)
     payment_id = rows[0].payment_id
-    if not any(is_disputed(connection, row.record_id) for row in rows):
-        return SaleResult(payment_id, SaleState.SYNCHRONISED, amount)
+    reasons = []
+    if _was_paid_twice(connection, payment_id, rows[0].payee):
+        reasons.append("Two cards paid for this sale: give one of them its money back.")
     withheld = sum(row.withheld for row in rows)
     unpaid = sum(row.claimed for row in rows if is_unpaid(connection, row.record_id))
-    reason = "The payer spent this money twice."
-    if withheld:
-        reason += f" This till took {format_tiyn(withheld)} of it before and is not paid again."
-    if unpaid:
-        reason += f" {format_tiyn(unpaid)} waits until the payer's bank can cover it."
-    if not withheld and not unpaid:
-        reason += " You are paid in full."
+    if any(is_disputed(connection, row.record_id) for row in rows):
+        reasons.append("The payer spent this money twice.")
+        if withheld:
+            again = f"This till took {format_tiyn(withheld)} of it before and is not paid again."
+            reasons.append(again)
+        if unpaid:
+            reasons.append(f"{format_tiyn(unpaid)} waits until the payer's bank can cover it.")
+        if not withheld and not unpaid:
+            reasons.append("You are paid in full.")
+    if not reasons:
+        return SaleResult(payment_id, SaleState.SYNCHRONISED, amount)
+    reason = " ".join(reasons)
     return SaleResult(payment_id, SaleState.DISPUTED, amount, reason, withheld + unpaid)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from host_bridge.sync.port import BankRefused
 
@@ -33,7 +34,10 @@ class Store:
     """Transactions over one file. `write` is serialised, `read` sees one moment."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, creating it if it is not there, and bring its schema up to date."""
+        """Open the file, creating it if it is not there, and bring its schema up to date.
+
+        Raises BankRefused where that cannot be done.
+        """
         self.path = path
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, _MODE))
         self._engine = create_engine(f"sqlite:///{path}")
@@ -41,6 +45,12 @@ class Store:
         event.listen(self._engine, "begin", _begin)
         try:
             self._migrate()
+        except CommandError:
+            self.close()
+            raise BankRefused(f"{path} was written by a newer program than this.") from None
+        except OperationalError as error:
+            self.close()
+            raise BankRefused(f"The file {path} cannot be used now: {error.orig}.") from None
         except DatabaseError:
             self.close()
             raise BankRefused(f"The file {path} is not a bank's database.") from None

@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from firmware.wire.bundle import Bundle
 from firmware.wire.layout import WireError
 from host_bridge.bank import FoundingPlan, ReferenceBank
 from host_bridge.bank.server import BankServer
 from host_bridge.bank.tables import t_account_table
 from host_bridge.money import AmountError, format_tiyn, parse_tiyn
+from host_bridge.sync.bundle_file import BundleFileError, read_bundle
 from host_bridge.sync.port import BankRefused
 
 app = typer.Typer(help="The reference bank, in one folder.", no_args_is_help=True)
@@ -28,8 +28,6 @@ fraud_app = typer.Typer(help="Double spends and their proofs.", no_args_is_help=
 app.add_typer(client_app, name="client")
 app.add_typer(merchant_app, name="merchant")
 app.add_typer(fraud_app, name="fraud")
-
-_MAX_BUNDLE_BYTES = 16_777_216
 
 _Folder = Annotated[Path, typer.Argument(help="The bank's folder.")]
 _Bank = Annotated[str, typer.Option("--bank", help="The bank's name, such as bank-a.")]
@@ -256,17 +254,23 @@ def export_fraud(folder: _Folder, proof: str, file: Path) -> None:
         _console().print(f"{len(raw)} bytes in {file}.")
 
 
+@app.command()
+def findings(folder: _Folder) -> None:
+    """What uploads brought that was not as it should be: refusals, forks, sales paid twice."""
+    with _open(folder) as bank:
+        table = Table("what", "about", "says", title="Findings")
+        for finding in bank.findings():
+            table.add_row(finding.kind, finding.subject, finding.sentence)
+        _console().print(table)
+
+
 @app.command("import")
 def import_bundle(folder: _Folder, bundle: Path) -> None:
     """Settle a terminal's bundle file, as it came on a stick."""
     with _open(folder) as bank:
-        with bundle.open("rb") as file:
-            raw = file.read(_MAX_BUNDLE_BYTES + 1)
-        if len(raw) > _MAX_BUNDLE_BYTES:
-            raise BankRefused(f"The file {bundle} is too large for a bundle.")
         table = Table("payment", "state", "reason", title="Sales in the bundle")
         table.add_column("amount", justify="right")
-        for result in bank.upload_bundle(Bundle.parse(raw)):
+        for result in bank.upload_bundle(read_bundle(bundle)):
             table.add_row(
                 result.payment_id.hex(),
                 result.state.value,
@@ -305,7 +309,7 @@ def serve(
 
 
 def _console() -> Console:
-    return Console()
+    return Console(markup=False)  # people's names may have brackets in them
 
 
 def _when(time: int) -> str:
@@ -343,7 +347,7 @@ def _one_sentence_errors() -> Iterator[None]:
         _fail(f"{error.filename or 'The file'}: {error.strerror}.")
     except WireError as error:
         _fail(f"The file cannot be read: {error}.")
-    except (BankRefused, AmountError) as error:
+    except (AmountError, BankRefused, BundleFileError) as error:
         _fail(str(error))
 
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`qalta card`: a card in the reader: made, loaded, looked into."""
+"""`qalta card`: a card in the reader: made, loaded, looked into, its PIN changed."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,21 +18,29 @@ from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC
 from firmware.wire.certificate import PURPOSE_GENERAL
 from host_bridge.bank import ReferenceBank
 from host_bridge.money import format_tiyn, parse_tiyn
-from host_bridge.session.purse import PurseSession
+from host_bridge.session.exchange import CardError
+from host_bridge.session.purse import PurseSession, pin_bytes, puk_bytes
+from host_bridge.sync.port import BankRefused
 from host_bridge.transport.open import open_transport
 from provisioning.master_key import read_or_make
 from provisioning.personalise import Order, Wanted, random_puk
 from provisioning.personalise import load as load_note
 from provisioning.personalise import personalise as make_purse
 
-app = typer.Typer(help="A card in the reader: make it, load it, look into it.")
+_PIN_VARIABLE = "QALTA_PIN"
+_MAX_PIN_LINE = 64
+
+app = typer.Typer(
+    help="A card in the reader: make it, load it, look into it. "
+    f"A PIN is asked for, hidden; or it is read from {_PIN_VARIABLE}, or from a pipe.",
+    no_args_is_help=True,
+)
 
 _LIFECYCLES = {
     LIFECYCLE_BLANK: "blank",
     LIFECYCLE_ACTIVE: "active",
-    LIFECYCLE_SYNC_ONLY: "locked: it found its memory rolled back, and can only be synced",
+    LIFECYCLE_SYNC_ONLY: "locked: its memory was rolled back or damaged; it can only be synced",
 }
-_PIN_VARIABLE = "QALTA_PIN"
 
 CardOption = Annotated[
     str, typer.Option("--card", help="board:NAME, serial:/dev/…, or pcsc[:READER].")
@@ -37,9 +48,27 @@ CardOption = Annotated[
 BankOption = Annotated[Path, typer.Option("--bank", help="The reference bank's folder.")]
 
 
-def ask_pin(prompt: str = "PIN") -> str:
-    """The PIN from the environment or, hidden, from the keyboard; never an argument."""
-    return os.environ.get(_PIN_VARIABLE) or str(typer.prompt(prompt, hide_input=True))
+def ask_pin(prompt: str = "PIN", *, twice: bool = False) -> str:
+    """The PIN from the environment, else as `ask_secret` gets it."""
+    return os.environ.get(_PIN_VARIABLE) or ask_secret(prompt, twice=twice)
+
+
+def ask_secret(prompt: str, *, twice: bool = False) -> str:
+    """A secret from a pipe or, hidden, from the keyboard; never an argument."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=twice))
+    line = sys.stdin.readline(_MAX_PIN_LINE).strip()
+    if not line:
+        raise CardError(f"There is no {prompt}: type it or pipe it ({_PIN_VARIABLE} for the PIN).")
+    return line
+
+
+@contextmanager
+def _selected(card: str) -> Iterator[PurseSession]:
+    with open_transport(card) as transport:
+        session = PurseSession(transport)
+        session.select()
+        yield session
 
 
 @app.command()
@@ -65,18 +94,20 @@ def personalise(
     client: Annotated[str, typer.Option(help="The client whose card it will be.")],
 ) -> None:
     """Make a blank card a client's purse. Asks for the PIN; prints the PUK once."""
-    pin = ask_pin("the card's new PIN")
+    pin = ask_pin("new PIN", twice=True)
+    pin_bytes(pin)
     puk = random_puk()
-    reference = ReferenceBank(bank)
-    try:
-        order = Order(bank_name, client, pin, puk, read_or_make(bank / "keys"))
-        with open_transport(card) as transport:
+    with open_transport(card) as transport:
+        if PurseSession(transport).select().lifecycle != LIFECYCLE_BLANK:
+            raise CardError("This card is a purse already: it is not in a state that allows this.")
+        reference = ReferenceBank(bank)
+        try:
+            order = Order(bank_name, client, pin, puk, read_or_make(bank / "keys"))
             certificate = make_purse(transport, reference, order)
-    finally:
-        reference.close()
-    console = Console(highlight=False)
-    console.print(f"Purse {certificate.serial.hex()} of {client} is active.")
-    console.print(f"PUK {puk}: write it down for the client; it is shown once.")
+        finally:
+            reference.close()
+    typer.echo(f"Purse {certificate.serial.hex()} of {client} is active.")
+    typer.echo(f"PUK {puk}: write it down for the client; it is shown once.")
 
 
 @app.command()
@@ -85,11 +116,15 @@ def load(
     card: CardOption,
     bank: BankOption,
     bank_name: Annotated[str, typer.Option(help="The bank that serves the card's client.")],
-    purpose: Annotated[int, typer.Option(help="0 for general money.")] = PURPOSE_GENERAL,
+    purpose: Annotated[
+        int, typer.Option(help="0 for general money; else a purpose of --authority's.")
+    ] = PURPOSE_GENERAL,
     authority: Annotated[str, typer.Option(help="Who labels money of a purpose.")] = "",
 ) -> None:
     """Load money: from the client's account, or of a purpose from an authority's budget."""
     wanted = Wanted(parse_tiyn(amount), purpose, authority)
+    if bool(purpose) is not bool(authority):
+        raise BankRefused("Money of a purpose needs both --purpose and --authority.")
     pin = ask_pin()
     reference = ReferenceBank(bank)
     try:
@@ -97,16 +132,14 @@ def load(
             note = load_note(transport, reference, bank_name, pin, wanted)
     finally:
         reference.close()
-    Console(highlight=False).print(f"Loaded {format_tiyn(note.value)}.")
+    typer.echo(f"Loaded {format_tiyn(note.value)}.")
 
 
 @app.command()
 def balance(card: CardOption) -> None:
     """What is on the card, by purpose; the card asks for the PIN."""
     pin = ask_pin()
-    with open_transport(card) as transport:
-        session = PurseSession(transport)
-        session.select()
+    with _selected(card) as session:
         session.verify_pin(pin)
         amounts = session.balance()
     table = Table()
@@ -116,3 +149,25 @@ def balance(card: CardOption) -> None:
         name = "general" if purpose == PURPOSE_GENERAL else str(purpose)
         table.add_row(name, format_tiyn(amount))
     Console(highlight=False).print(table)
+
+
+@app.command("change-pin")
+def change_pin(card: CardOption) -> None:
+    """A new PIN, by who knows the old one; through a pipe: the old one, then the new one."""
+    old = ask_secret("old PIN")
+    new = ask_secret("new PIN", twice=True)
+    with _selected(card) as session:
+        session.change_pin(old, new)
+    typer.echo("The card has its new PIN.")
+
+
+@app.command()
+def unblock(card: CardOption) -> None:
+    """A new PIN, by who has the PUK; through a pipe: the PUK, then the new PIN."""
+    puk = ask_secret("PUK")
+    puk_bytes(puk)
+    new = ask_secret("new PIN", twice=True)
+    with _selected(card) as session:
+        session.unblock_pin(puk, new)
+    typer.echo("The card has its new PIN.")
+

@@ -29,7 +29,7 @@ def demo(
 
     Every card is a real MicroPython process on a flash image of its own.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if names:
         for name in plan.built_in():
             console.print(f"{name:<16}{plan.read(plan.find(name)).title}")

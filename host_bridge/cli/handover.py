@@ -49,3 +49,4 @@ def root(folder: _Folder, file: Annotated[Path, typer.Argument(help="A new file.
         raise BankRefused(f"{file} cannot be written: {error.strerror}.") from None
     finally:
         bank.close()
+    typer.echo(f"The root's public key is in {file}.")

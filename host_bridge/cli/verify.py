@@ -27,8 +27,9 @@ from firmware.wire.note import Note
 from firmware.wire.token import parse_tokens
 from host_bridge.crypto import p256
 from host_bridge.money import format_tiyn
+from host_bridge.sync.port import MAX_BUNDLE_BYTES
 
-MAX_FILE_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = MAX_BUNDLE_BYTES  # nothing that is verified is larger
 
 
 class Unverified(WireError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from firmware.purse.fraud import verify_proof
 from host_bridge.bank.reports import FraudCase
@@ -78,7 +79,8 @@ def show_caught(console: Console, world: World, proofs: list[Path]) -> None:
                 claim = format_tiyn(line.claims_tiyn)
                 console.print(f"{bank.name} paid the payees, and claims {claim} from {line.name}.")
     for finding in world.bank.findings():
-        console.print(f"[yellow]finding:[/] {finding.kind} {finding.subject}: {finding.sentence}")
+        told = f" {finding.kind} {finding.subject}: {finding.sentence}"
+        console.print(Text.assemble(("finding:", "yellow"), told))
     if proofs:
         console.print(f"{len(proofs)} fraud proofs are in {proofs[0].parent}. Check one yourself:")
         key = proofs[0].parent / ROOT_KEY

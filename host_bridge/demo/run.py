@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
+from rich.text import Text
 
 from host_bridge.demo import checks, report
 from host_bridge.demo.cards import CardMaker
@@ -27,7 +28,7 @@ def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) ->
 
     Raises Unexpected or Broken where it does not end as it should.
     """
-    console.print(Panel(scenario.story or scenario.title, title=scenario.title))
+    console.print(Panel(Text(scenario.story or scenario.title), title=Text(scenario.title)))
     began = time.monotonic()
     world = World(scenario, folder, cards)
     try:
@@ -43,8 +44,9 @@ def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) ->
         report.show_caught(console, world, proofs)
         report.show_taps(console, player.taps, _heap_live(world))
         report.show_money(console, money)
-        console.print(f"[green]Checked:[/] {INVARIANTS}.")
-        console.print(f"[dim]{time.monotonic() - began:.1f} s; everything is in {folder}[/]\n")
+        console.print(Text.assemble(("Checked:", "green"), f" {INVARIANTS}."))
+        seconds = time.monotonic() - began
+        console.print(Text(f"{seconds:.1f} s; everything is in {folder}\n", style="dim"))
     finally:
         world.close()
 

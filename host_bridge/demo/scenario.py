@@ -28,6 +28,8 @@ from host_bridge.money import AmountError, parse_tiyn
 
 MAX_STEPS = 100_000
 _FOLDER = Path(__file__).parent / "scenarios"
+# Certificates of ten years must fit into a clock of 32 bits.
+_FIRST_DAY, _LAST_DAY = datetime.date(1980, 1, 1), datetime.date(2090, 1, 1)
 
 
 class ScenarioError(Exception):
@@ -48,9 +50,18 @@ def _clock(value: object) -> datetime.time:
     if isinstance(value, datetime.time):
         return value
     try:
-        return datetime.time.fromisoformat(str(value))
+        time = datetime.time.fromisoformat(str(value))
     except ValueError:
-        raise ValueError("a time is written 09:30 or 09:30:15") from None
+        time = None
+    if time is None or time.tzinfo is not None:
+        raise ValueError("a time is written 09:30 or 09:30:15")
+    return time
+
+
+def _day(value: datetime.date) -> datetime.date:
+    if not _FIRST_DAY <= value <= _LAST_DAY:
+        raise ValueError(f"a day lies between {_FIRST_DAY} and {_LAST_DAY}")
+    return value
 
 
 def _pin(value: str) -> str:
@@ -63,6 +74,7 @@ Tiyn = Annotated[int, BeforeValidator(_tiyn)]
 ClockTime = Annotated[datetime.time, BeforeValidator(_clock)]
 Pin = Annotated[str, AfterValidator(_pin)]
 Tear = Literal["", "before", "after", "power"]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
 
 class _Part(BaseModel):
@@ -110,7 +122,7 @@ class Merchant(_Part):
 class Till(_Part):
     """A till of a merchant's."""
 
-    id: str
+    id: FileName
     merchant: str
 
 
@@ -125,9 +137,9 @@ class Load(_Part):
 class Card(_Part):
     """A client's card: a MicroPython of 64 or 32 bits."""
 
-    id: str
+    id: FileName
     client: str
-    pin: Pin = "1234"
+    pin: Pin = Field(default="1234", repr=False)
     bits: Literal[32, 64] = 64
     load: list[Load] = []
 
@@ -193,7 +205,7 @@ class Clone(_Part):
     do: Literal["clone"]
     at: ClockTime
     card: str
-    copy_id: str
+    copy_id: FileName
 
 
 class Remit(_Part):
@@ -218,7 +230,7 @@ class Scenario(_Part):
 
     title: str
     story: str = ""
-    day: datetime.date
+    day: Annotated[datetime.date, AfterValidator(_day)]
     purposes: dict[str, int] = {}
     policy: dict[str, int] = {}
     bank: list[Bank]
@@ -319,8 +331,10 @@ def read(path: Path) -> Scenario:
         if data.get("sales_csv"):
             data["step"] = data.get("step", []) + _read_sales(path.parent / data["sales_csv"])
         scenario = Scenario.model_validate(data)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ScenarioError(f"{path} cannot be read: {error}.") from None
+    except TypeError:  # of what stands where the name of a file or the steps should
+        raise ScenarioError(f"{path}: sales_csv names a file, and step is a list.") from None
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{path} is not TOML: {error}.") from None
     except ValidationError as error:

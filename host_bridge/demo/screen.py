@@ -19,6 +19,7 @@ from host_bridge.money import format_tiyn
 from pos_terminal.states import PaymentState
 
 _RECENT = 12  # taps that a terminal shows at a time
+_WIDE = 96  # columns from which a tap's line has room for what went over the link
 _TONES = {"good": "green", "bad": "bold red", "plain": "yellow"}
 _GOOD = (PaymentState.PAID, PaymentState.SYNCHRONISED)
 _TEARS = {
@@ -66,7 +67,10 @@ class Screen:
     def show(self, events: list[Event]) -> None:
         """The events of one step."""
         for event in events:
-            line = tap_line(event) if isinstance(event, TapEvent) else note_line(event)
+            if isinstance(event, TapEvent):
+                line = tap_line(event, self._is_wide)
+            else:
+                line = note_line(event)
             if not self._console.is_terminal or _is_notable(event):
                 self._console.print(line, soft_wrap=True)
             if isinstance(event, TapEvent):
@@ -74,10 +78,16 @@ class Screen:
         self._progress.update(self._task, advance=1, description="the day")
         self._refresh()
 
+    @property
+    def _is_wide(self) -> bool:
+        """Whether a tap's traffic has room on its line."""
+        return self._console.width >= _WIDE
+
     def _refresh(self) -> None:
         if not self._console.is_terminal:
             return
         table = Table.grid()
+        table.add_column(no_wrap=True, overflow="ellipsis")
         for line in self._recent:
             table.add_row(line)
         self._live.update(Group(Panel(table, title="taps"), self._progress))
@@ -89,7 +99,7 @@ def _is_notable(event: Event) -> bool:
     return bool(event.tear) or event.payment.state not in _GOOD
 
 
-def tap_line(event: TapEvent) -> Text:
+def tap_line(event: TapEvent, is_wide: bool = True) -> Text:
     """One tap on one line: who paid whom how much, how it ended, what it took."""
     payment = event.payment
     style = "green" if payment.state in _GOOD else "red"
@@ -98,7 +108,8 @@ def tap_line(event: TapEvent) -> Text:
     line.append(f"{format_tiyn(payment.amount_tiyn):>14}  ")
     line.append(f"{payment.state:<9}", style=style)
     tap = payment.tap
-    line.append(f"{tap.apdus:>3} APDU {_bytes(event):>5} B {tap.wall_ms:>6.0f} ms", style="dim")
+    traffic = f"{tap.apdus:>3} APDU {_bytes(event):>5} B" if is_wide else ""
+    line.append(f"{traffic}{tap.wall_ms:>6.0f} ms", style="dim")
     if event.tear:
         line.append(f"  {_TEARS[event.tear]}", style="yellow")
     if payment.reason and payment.state not in _GOOD:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Holder:
     card: Card
     client_id: str
     bank_name: str
-    pin: str
+    pin: str = field(repr=False)
     serial: bytes
     is_copy: bool = False
 

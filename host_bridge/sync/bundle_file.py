@@ -7,9 +7,7 @@ from pathlib import Path
 from firmware.wire.bundle import Bundle
 from firmware.wire.layout import WireError, sha256
 from host_bridge.crypto import p256
-from host_bridge.sync.outbox import MAX_BUNDLE_BYTES
-
-_MAX_FILE_BYTES = 2 * MAX_BUNDLE_BYTES
+from host_bridge.sync.port import MAX_BUNDLE_BYTES
 
 
 class BundleFileError(Exception):
@@ -34,10 +32,10 @@ def read_bundle(path: Path) -> Bundle:
     """
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_FILE_BYTES + 1)
+            raw = file.read(MAX_BUNDLE_BYTES + 1)
     except OSError as error:
         raise BundleFileError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(raw) > _MAX_FILE_BYTES:
+    if len(raw) > MAX_BUNDLE_BYTES:
         raise BundleFileError(f"{path} is too large for a bundle.")
     try:
         bundle = Bundle.parse(raw)

@@ -131,7 +131,7 @@ class HttpBank(Closing):
         sentence = found.get("error") if isinstance(found, dict) else None
         if not isinstance(sentence, str):
             raise _nonsense()
-        return sentence[:_MAX_SENTENCE]
+        return _plain(sentence)
 
     def _json(self, answer: httpx.Response) -> Any:
         try:
@@ -163,6 +163,12 @@ def _nonsense() -> BankUnreachable:
     return BankUnreachable("What answers at the bank's address is not the bank.")
 
 
+def _plain(sentence: str) -> str:
+    """What anybody at the bank's address may say to a terminal or a printer: no commands."""
+    clean = [letter if letter.isprintable() else "?" for letter in sentence[:_MAX_SENTENCE]]
+    return "".join(clean)
+
+
 def _bytes(text: object) -> bytes:
     try:
         return base64.b64decode(str(text), validate=True)
@@ -176,7 +182,7 @@ def _sale_result(answer: Any) -> SaleResult:
             bytes.fromhex(answer["payment_id"]),
             SaleState(answer["state"]),
             int(answer["amount_tiyn"]),
-            str(answer["reason"])[:_MAX_SENTENCE],
+            _plain(str(answer["reason"])),
             int(answer["withheld_tiyn"]),
         )
     except (KeyError, TypeError, ValueError) as error:

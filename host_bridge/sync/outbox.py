@@ -28,9 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from firmware.wire.bundle import ITEM_EXPORT, ITEM_SALE, MAX_ITEMS, Bundle, PurseExport
-from firmware.wire.layout import WireError
+from firmware.wire.certificate import Certificate
+from firmware.wire.layout import SIGNATURE_SIZE, WireError
 from firmware.wire.token import parse_tokens
 from host_bridge.sync.port import (
+    MAX_BUNDLE_BYTES,
     BankPort,
     BankRefused,
     BankUnreachable,
@@ -41,7 +43,12 @@ from host_bridge.sync.port import (
 FLUSH_LIMIT = 1000  # items that one flush sends
 MAX_CARRIED = 64  # certificates that a bundle carries besides
 MAX_PARCEL = MAX_ITEMS - MAX_CARRIED
-MAX_BUNDLE_BYTES = 16 * 1024 * 1024
+_ITEM_HEAD = 4  # bytes before each item of a bundle
+MAX_PARCEL_BYTES = (
+    MAX_BUNDLE_BYTES
+    - (Bundle.HEAD.size + SIGNATURE_SIZE)
+    - MAX_CARRIED * (_ITEM_HEAD + Certificate.LAYOUT.size)
+)
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 Word = SaleResult | PurseSync  # what the bank says to an item: of a sale, of a purse's export
@@ -152,11 +159,12 @@ class Outbox:
         with self._transaction() as connection:
             columns = (self._table.c.kind, self._table.c.data)
             for kind, data in connection.execute(select(*columns).order_by(self._table.c.item)):
-                if not parcels or len(data) > room or len(parcels[-1]) == MAX_PARCEL:
+                size = _ITEM_HEAD + len(data)
+                if not parcels or size > room or len(parcels[-1]) == MAX_PARCEL:
                     parcels.append([])
-                    room = MAX_BUNDLE_BYTES
+                    room = MAX_PARCEL_BYTES
                 parcels[-1].append((kind, data))
-                room -= len(data)
+                room -= size
         return [self._make_bundle(parcel) for parcel in parcels]
 
     def _send(self, port: BankPort, item: Item) -> Word:

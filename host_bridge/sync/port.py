@@ -18,6 +18,8 @@ from firmware.wire.denylist import Denylist
 from firmware.wire.policy import Policy
 from firmware.wire.token import Token
 
+MAX_BUNDLE_BYTES = 16 * 1024 * 1024  # of a whole bundle, on a stick or over a line
+
 
 class BankUnreachable(Exception):
     """There is no line to the bank now; nothing was lost, the same call may be repeated."""
@@ -31,7 +33,7 @@ class SaleState(enum.StrEnum):
     """What a merchant sees of a payment after it was uploaded."""
 
     SYNCHRONISED = "synchronised"
-    DISPUTED = "disputed"  # paid out, but its payer spent the units twice
+    DISPUTED = "disputed"  # its payer spent the units twice, or two cards paid for one sale
     REFUSED = "refused"
 
 

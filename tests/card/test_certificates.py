@@ -40,7 +40,7 @@ def test_a_good_one_is_remembered_once(role: int, bench: Bench) -> None:
     certificate = under_root(bench.desk, role)
     bench.session.present(certificate)
     after = bench.card.flash()
-    assert f"purse/known.{certificate.key_id.hex()}" in after
+    assert f"purse/known.{role}.{certificate.key_id.hex()}" in after
     bench.session.present(certificate)
     bench.boot()
     bench.session.present(certificate)
@@ -53,15 +53,77 @@ def test_its_own_bank_takes_no_place(bench: Bench) -> None:
     assert bench.card.flash() == before
 
 
+def remembered(bench: Bench) -> set[bytes]:
+    """The KeyIds of the certificates that are on the card's flash."""
+    names = [name for name in bench.card.flash() if name.startswith("purse/known.")]
+    return {bytes.fromhex(name.rsplit(".", 1)[1]) for name in names}
+
+
 def test_memory_for_certificates_has_an_end(empty: Bench) -> None:
-    known = [under_root(empty.desk) for _ in range(KNOWN_CERTIFICATES)]
-    for certificate in known:
+    """Where it is full the one that ends first makes room: no card outlives whom it trusts."""
+    ends = [NOW + DAY * (1 + (number * 7) % 17) for number in range(KNOWN_CERTIFICATES + 1)]
+    known = [under_root(empty.desk, not_after=end) for end in ends]
+    for certificate in known[:-1]:
         empty.session.present(certificate)
-    assert refusal(empty.session.present, under_root(empty.desk)) == 0x6A84
-    for certificate in known:
-        empty.session.present(certificate)
-    empty.boot()
-    assert refusal(empty.session.present, under_root(empty.desk)) == 0x6A84
+    first = min(known[:-1], key=lambda certificate: certificate.not_after)
+    empty.session.present(known[-1])
+    for _ in range(2):
+        assert remembered(empty) == {c.key_id for c in known if c is not first}
+        assert first.raw not in [c.raw for c in empty.card.purse.profile.trust.known]
+        empty.boot()
+    empty.session.present(first)
+    assert first.key_id in remembered(empty)
+    assert len(remembered(empty)) == KNOWN_CERTIFICATES
+
+
+def test_a_full_memory_forgets_neither_for_a_forger_nor_its_own_bank(bench: Bench) -> None:
+    desk = bench.desk
+    own = desk.certify(
+        desk.root, desk.bank_key, roles.ROLE_BANK, not_before=NOW, not_after=NOW + 2
+    )
+    bench.session.present(own)
+    for _ in range(KNOWN_CERTIFICATES - 1):
+        if len(remembered(bench)) < KNOWN_CERTIFICATES:
+            bench.session.present(under_root(desk))
+    before = bench.card.flash()
+    forged = desk.certify(SigningKey.generate(), desk.shop_key, 3, issuer=desk.root.key_id)
+    assert refusal(bench.session.present, forged) == 0x9408
+    assert bench.card.flash() == before
+    bench.session.present(under_root(desk))
+    assert desk.bank_key.key_id in remembered(bench)
+    renewed = desk.certify(desk.root, desk.bank_key, roles.ROLE_BANK, not_before=NOW + 1)
+    before_renewal = remembered(bench)
+    bench.session.present(renewed)
+    assert remembered(bench) == before_renewal, "it took its own place"
+    bench.pay(desk.request(500))
+
+
+def test_a_renewed_certificate_takes_the_place_of_the_old_one(bench: Bench) -> None:
+    """Also where only its end moved: notes from before stay within its dates then."""
+    desk = bench.desk
+    key = SigningKey.generate()
+    old = desk.certify(desk.root, key, roles.ROLE_BANK, not_after=NOW + DAY)
+    payee = desk.certify(key, SigningKey.generate(), roles.ROLE_TERMINAL)
+    bench.session.present(old)
+    later = desk.request(500, payee, time=NOW + 2 * DAY)
+    assert refusal(bench.session.pay, later) == 0x9408
+    bench.session.present(desk.certify(desk.root, key, roles.ROLE_BANK, not_after=NOW + 9 * DAY))
+    bench.session.present(old)
+    for _ in range(2):
+        assert refusal(bench.session.pay, later) == OK
+        bench.boot()
+
+
+def test_one_key_with_two_roles(bench: Bench) -> None:
+    """A second role of a key, under the root too, takes nothing from the first."""
+    desk = bench.desk
+    for role in (roles.ROLE_NOTARY, roles.ROLE_AUTHORITY):
+        for key in (desk.bank_key, desk.issuer_key):
+            bench.session.present(desk.certify(desk.root, key, role, not_before=NOW))
+    for _ in range(2):
+        bench.pay(desk.request(500))
+        desk.load(bench.session, 1_000)
+        bench.boot()
 
 
 def test_unknown_bank_is_presented_and_paid(bench: Bench) -> None:

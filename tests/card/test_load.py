@@ -7,7 +7,7 @@ import pytest
 
 from firmware.wire import status
 from firmware.wire.layout import sha256
-from firmware.wire.limits import TOKEN_KEYS
+from firmware.wire.limits import JOURNAL_KEPT, MAX_PIECES, TOKEN_KEYS
 from firmware.wire.policy import BAN_LOAD
 from host_bridge.crypto import p256
 from host_bridge.crypto.keys import SigningKey
@@ -157,19 +157,37 @@ def spend_all_slots(bench: Bench) -> list:  # type: ignore[type-arg]
 
 
 def test_slots_of_spent_notes_are_used_again(empty: Bench) -> None:
-    """Only once no entry that is kept can still be asked for by RECOVER."""
+    """Once the bank has their entries; those that a RECOVER may ask for go last, oldest first."""
     desk = empty.desk
     notes = spend_all_slots(empty)
+    paid = list(empty.taken)
     assert refusal(empty.session.generate_key, bytes(16)) == 0x6A84
     empty.session.acknowledge(desk.acknowledge(empty.session.export(bytes(16))))
-    for _ in range(8):  # of the 16 entries the last 8 are kept
+    for number in range(TOKEN_KEYS):
         fresh = desk.load(empty.session, 10)
         assert fresh.owner not in {note.owner for note in notes}
+        kept = min(JOURNAL_KEPT, TOKEN_KEYS - 1 - number)
+        words = [refusal(empty.session.recover, transfer.payment_id) for transfer in paid]
+        assert words == [0x6985] * (TOKEN_KEYS - kept) + [OK] * kept
     assert refusal(empty.session.generate_key, bytes(16)) == 0x6A84
     for note in notes:
-        assert refusal(empty.session.load, note) in (OK, 0x6A88)
+        assert refusal(empty.session.load, note) == 0x6A88
     empty.boot()
-    assert empty.balance() == 80
+    assert empty.balance() == 10 * TOKEN_KEYS
+
+
+def test_a_purse_that_spent_all_it_had_is_loaded_again(empty: Bench) -> None:
+    """Its last few payments used every slot: with no money it could never make them older."""
+    desk = empty.desk
+    for _ in range(TOKEN_KEYS):
+        desk.load(empty.session, 10)
+    for _ in range(TOKEN_KEYS // MAX_PIECES):
+        assert len(empty.pay(desk.request(10 * MAX_PIECES))) == MAX_PIECES
+    empty.session.acknowledge(desk.acknowledge(empty.session.export(bytes(16))))
+    assert empty.balance() == 0
+    desk.load(empty.session, 10)
+    empty.boot()
+    empty.pay(desk.request(10))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

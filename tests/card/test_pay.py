@@ -8,11 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from firmware.wire.apdu import CLA_QALTA, INS_PAY, PAY_DATA, Command
+from firmware.wire.certificate import ROLE_TERMINAL
 from firmware.wire.transfer import CVM_NONE, CVM_PIN, SEALED
+from host_bridge.crypto.keys import SigningKey
 from host_bridge.session.purse import PayRequest
 from host_bridge.transport.base import LinkLost
 from tests.card.bench import OK, Bench, pay_command, refusal, whole_answer
-from tests.doubles.desk import NOW, PIN
+from tests.doubles.desk import DAY, NOW, PIN
 
 
 def _changed(request: PayRequest, **changes: object) -> Command:
@@ -199,8 +201,20 @@ def test_a_counter_that_jumps_pays_nothing_and_goes_on(bench: Bench) -> None:
     assert bench.session.recover(request.payment_id)
 
 
-def test_transfer_time_is_the_payees(bench: Bench) -> None:
-    """S16: a till whose clock stands at 2000 is told by the payer's own bank's time."""
-    request = bench.desk.request(500, time=NOW - 20 * 365 * 86_400)
+@pytest.mark.parametrize("days", [0, 1, 30])
+def test_transfer_time_is_the_payees(days: int, bench: Bench) -> None:
+    """A till whose clock is behind what the payer's bank has signed: the till's time is used."""
+    desk = bench.desk
+    long_ago = {"not_before": NOW - 30 * DAY}
+    old = desk.certify(desk.bank_key, SigningKey.generate(), ROLE_TERMINAL, **long_ago)
+    request = desk.request(500, old, time=NOW - days * DAY)
     assert refusal(bench.session.pay, request) == OK
     assert bench.session.recover(request.payment_id)[0].transfer.time == request.time
+
+
+@pytest.mark.parametrize("time", [0, 1, NOW - 20 * 365 * DAY, NOW - DAY - 1])
+def test_a_time_before_the_payee_was_certified(time: int, bench: Bench) -> None:
+    """S16, I2: the till's bank would refuse that transfer, and the money be nobody's."""
+    before = bench.card.flash()
+    assert refusal(bench.session.pay, bench.desk.request(500, time=time)) == 0x9408
+    assert bench.card.flash() == before

@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from firmware.wire.layout import sha256
-from firmware.wire.limits import JOURNAL_KEPT, TOKEN_KEYS
+from firmware.wire.limits import JOURNAL_CAPACITY, JOURNAL_KEPT, PAYMENT_IDS_KEPT, TOKEN_KEYS
 from host_bridge.crypto import p256
 from host_bridge.crypto.keys import SigningKey
 from host_bridge.session.purse import PayRequest
@@ -120,6 +120,35 @@ def test_a_later_word_for_the_same_counter_moves_the_time(shown: Bench) -> None:
     assert shown.card.purse.last_sync == NOW + 50 * DAY
 
 
+def test_the_time_of_the_last_sync_never_goes_back(shown: Bench) -> None:
+    """Two words of its bank in the wrong order: the counter moves on, the time stays."""
+    paid(shown, 1)
+    first = shown.session.export(bytes(16))
+    paid(shown, 1)
+    second = shown.session.export(bytes(16))
+    shown.session.acknowledge(shown.desk.acknowledge(first, time=NOW + 9 * DAY))
+    shown.session.acknowledge(shown.desk.acknowledge(second, time=NOW + 8 * DAY))
+    for _ in range(2):
+        assert shown.card.purse.journal.acknowledged == 2
+        assert shown.card.purse.last_sync == NOW + 9 * DAY
+        shown.boot()
+
+
+def test_ids_of_dropped_payments_are_bounded(empty: Bench) -> None:
+    limits = {"max_offline_count": 64, "pinless_total": 10**8}
+    empty.session.set_policy(empty.desk.policy(**limits))
+    empty.desk.load(empty.session, 1_000_000)
+    requests = []
+    for _ in range(2):
+        requests += paid(empty, JOURNAL_CAPACITY)
+        export = export_of(empty)
+        empty.session.acknowledge(empty.desk.acknowledge(export, time=NOW + len(requests)))
+    known = JOURNAL_KEPT + PAYMENT_IDS_KEPT
+    words = [refusal(empty.session.recover, request.payment_id) for request in requests]
+    forgotten = len(requests) - known
+    assert words == [0x6A88] * forgotten + [0x6985] * PAYMENT_IDS_KEPT + [OK] * JOURNAL_KEPT
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -161,8 +190,11 @@ def test_the_last_entries_are_kept_for_a_late_till(shown: Bench) -> None:
     shown.session.acknowledge(shown.desk.acknowledge(shown.session.export(bytes(16))))
     for _ in range(2):
         gone, kept = requests[:3], requests[3:]
+        before = shown.card.flash()
         for request in gone:
-            assert refusal(shown.session.recover, request.payment_id) == 0x6A88
+            assert refusal(shown.session.recover, request.payment_id) == 0x6985
+            assert refusal(shown.session.pay, request) == 0x6985, "I3: it is not paid twice"
+        assert shown.card.flash() == before
         for request in kept:
             shown.verified(request, shown.session.recover(request.payment_id))
         shown.boot()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from firmware.wire.apdu import Command
+from firmware.wire.limits import JOURNAL_KEPT
 from tests.card.bench import OK, Bench, Issued, pay_command, refusal, whole_answer
 from tests.card.facts import facts
 from tests.doubles.desk import NOW, PIN, PUK
@@ -186,6 +187,28 @@ def test_pay_out_of_memory(three_notes: Bench) -> None:
     assert three_notes.balance() == 600 - 78 - 100
 
 
+@pytest.mark.parametrize("what", ["policy", "known.3.%s", "note.01", "base"])
+def test_memory_that_cannot_be_read_anew(what: str, three_notes: Bench) -> None:
+    """A payment broke off, and a stored record is no record: nothing more is paid (S05, I1).
+
+    With what it still has in memory the purse would spend the same units again.
+    """
+    supply = PowerSupply(flash_error)
+    three_notes.session.present(three_notes.desk.other_bank)
+    three_notes.session.verify_pin(PIN)
+    word = three_notes.desk.acknowledge(three_notes.session.export(bytes(16)), counter=0)
+    card = three_notes.twin(three_notes.folder.with_name("broken"), supply)
+    supply.fail(4, BEFORE)
+    assert card.word(pay_command(card.desk.request(50))) == 0x6581
+    supply.fail(0, BEFORE)
+    name = what.replace("%s", card.desk.other_bank_key.key_id.hex())
+    card.card.store("purse").replace(name, b"no record")
+    before = card.card.flash()
+    for command in [pay_command(card.desk.request(50)), Command(0x80, 0x40, data=word.raw)] * 2:
+        assert card.word(command) == 0x6581
+    assert card.card.flash() == before
+
+
 @MOMENT
 def test_load(moment: str, three_notes: Bench) -> None:
     """T14."""
@@ -239,12 +262,15 @@ def test_the_journal_while_it_is_freed(moment: str, three_notes: Bench) -> None:
         for transfer in three_notes.taken
     }
     cards = cuts_of(three_notes, lambda card: card.session.acknowledge(word), moment)
-    assert len(cards) == 1 + 2 * 4, "the base, then note and entry of each one that goes"
+    assert len(cards) == 1 + 1 + 1 + 4, "base, note, payment_ids, the entries that go"
     for card in cards:
         for payment_id, answer in answers.items():
             recover = Command(0x80, 0x34, data=payment_id)
-            if card.word(recover) != 0x6A88:
+            if card.word(recover) != 0x6985:
                 assert whole_answer(card, recover) == answer
+        assert card.balance() == 600 - 78
+        card.session.acknowledge(word)
+        assert len(card.card.purse.journal.counters) == JOURNAL_KEPT, "the same word again"
         assert card.balance() == 600 - 78
 
 

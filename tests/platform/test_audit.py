@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 
 from host_bridge.bank import ReferenceBank, ledger
 from host_bridge.bank.schema import metadata
+from host_bridge.crypto.keys import SigningKey
 from host_bridge.sync.port import BankRefused
 from tests.platform.town import Town
 
@@ -29,6 +30,9 @@ def busy(town: Town) -> Town:
     town.bank.upload_sale(town.pay(purse, town.clinic, town.label(purse, 5_000), 700))
     town.bank.upload_sale(town.pay_run(purse, town.clinic, piece, 0, 500))
     town.bank.redeem("cafe", 400)
+    friend, key = town.purse("bank-b", "bahtiyar"), SigningKey.generate()
+    attestation = friend.attest(key, town.bank.challenge())
+    town.bank.pass_on("cafe", friend.papers.serial, attestation, 300)
     town.assert_sound()
     return town
 
@@ -61,7 +65,7 @@ CHANGES = [
     ("DELETE FROM transfers WHERE claimed > 0", "posting"),
     ("DELETE FROM claims", "claim"),
     ('UPDATE spent SET "end" = "end" + 1', "tree"),
-    ("UPDATE certificates SET public_key = zeroblob(64) WHERE role = 5", "certificate"),
+    ("UPDATE certificates SET public_key = randomblob(64) WHERE role = 5", "certificate"),
     (
         "UPDATE journal SET body = CAST(substr(body, 1, 11) || x'00' || substr(body, 13) AS BLOB)",
         "journal",

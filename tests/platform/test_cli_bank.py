@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,7 +113,7 @@ def test_a_bundle_from_a_stick(town: Town, tmp_path: Path) -> None:
     assert town.wallet("cafe") == 100
     good("redeem", town.folder, "cafe", "1")
     file.write_bytes(bundle.raw[:-1])
-    assert "cannot be read" in bad("import", town.folder, file)
+    assert "is no bundle" in bad("import", town.folder, file)
     assert "No such file" in bad("import", town.folder, tmp_path / "none")
 
 
@@ -150,3 +152,38 @@ def test_an_audit_with_faults_fails(town: Town) -> None:
     connection.close()
     assert bad("audit", town.folder) == "The audit found 1 faults."
     assert ReferenceBank(town.folder).audit()[0].kind == "posting"
+
+
+def test_a_name_with_brackets_breaks_no_table(tmp_path: Path) -> None:
+    """W04: what people are called is text, never markup."""
+    folder = tmp_path / "bank"
+    good("found", folder)
+    name = "Ali [/b] [red]"
+    assert name in good("client", "add", folder, "ali", name, "--bank", "bank-a", "--kyc", "K1")
+    for command in ("balances", "accounts"):
+        assert name in good(command, folder)
+
+
+def test_findings_are_shown(town: Town) -> None:
+    purse = town.purse()
+    piece = town.load(purse, 10_000)
+    town.bank.upload_sale(town.pay_run(purse, town.cafe, piece, 9_999, 10_001))
+    assert "never had" in good("findings", town.folder)
+
+
+def test_a_bad_plan_leaves_the_folder_for_a_better_one(tmp_path: Path) -> None:
+    plan, folder = tmp_path / "plan.toml", tmp_path / "bank"
+    for bad_bank in ("policy = {max_paymemt = 5}", "policy = {max_payment = -5}"):
+        plan.write_text(f'authorities = []\n[[banks]]\nname = "bank-a"\n{bad_bank}\n')
+        assert "policy" in bad("found", folder, "--config", plan)
+        assert list(folder.iterdir()) == []
+    plan.write_text('authorities = []\n[[banks]]\nname = "bank-a"\n')
+    good("found", folder, "--config", plan)
+
+
+def test_a_database_of_a_newer_program(town: Town) -> None:
+    town.bank.close()
+    with closing(sqlite3.connect(town.folder / "bank.sqlite")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    assert "newer program" in bad("balances", town.folder)

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from firmware.wire.bundle import ITEM_SALE, Bundle
 from firmware.wire.certificate import Certificate
 from firmware.wire.note import Note
 from host_bridge.bank.api import MAX_BODY
+from host_bridge.bank.body_limit import BodyLimit
 from host_bridge.bank.founding import read_token
 from host_bridge.bank.server import BankServer
 from host_bridge.crypto.keys import SigningKey
@@ -306,6 +309,45 @@ def test_what_answers_is_not_the_bank(town: Town, answer: bytes) -> None:
                 with pytest.raises(BankUnreachable):
                     call()
     thread.join(5)
+
+
+def test_a_sentence_from_the_line_carries_no_commands(town: Town) -> None:
+    """W04: whoever answers at the bank's address speaks to the cashier's terminal."""
+    sentence = b'{"error": "No \\u001b]0;x\\u0007 \\u202e"}'
+    answer = b"HTTP/1.1 409 No\r\ncontent-length: %d\r\n\r\n" % len(sentence) + sentence
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_answer_with, args=(listener, answer), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with HttpBank(url, timeout_seconds=5) as bank, pytest.raises(BankRefused) as caught:
+            bank.directory()
+    assert str(caught.value) == "No ?]0;x? ?"
+    thread.join(5)
+
+
+def test_half_a_request_is_none() -> None:
+    """A client that is cut between two tokens has not uploaded the first of them."""
+    asked = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(await receive())
+
+    messages = iter(
+        [
+            {"type": "http.request", "body": b"first token", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    limited = BodyLimit(app, limit=100, larger={})
+    asyncio.run(limited({"type": "http", "path": "/", "headers": []}, receive, send))
+    assert asked == []
 
 
 def _answer_with(listener: socket.socket, answer: bytes) -> None:

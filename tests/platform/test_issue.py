@@ -157,6 +157,19 @@ def test_one_key_one_certificate(town: Town) -> None:
         town.bank.certify_terminal("bank-b", "cafe", key)
 
 
+def test_a_personalisation_begun_anew_brings_a_view_key_of_its_own(town: Town) -> None:
+    """The card has the newest one; under an older one its journal would be unreadable."""
+    purse = town.purse()
+    key = purse.identity.public_key
+    purse.view_key = bytes(16)
+    town.bank.certify_purse("bank-a", "alibek", key, tier=0, view_key=purse.view_key)
+    town.pay(purse, town.cafe, town.load(purse, 10_000), 100)
+    town.bank.upload_export(purse.export(town.bank.challenge()))
+    assert town.bank.findings() == []
+    with pytest.raises(BankRefused, match="in use already"):
+        town.bank.certify_purse("bank-a", "alibek", key, tier=0, view_key=bytes(range(16)))
+
+
 def test_what_cannot_be_certified(town: Town) -> None:
     view_key = bytes(16)
     with pytest.raises(BankRefused, match="curve"):

@@ -64,6 +64,15 @@ def test_the_acknowledgement_is_the_banks_and_carries_a_newer_policy(town: Town)
     assert town.bank.acknowledgement(bytes(16)) is None
 
 
+def test_a_policy_for_another_tier_is_not_given_to_a_card_that_would_refuse_it(town: Town) -> None:
+    purse = town.purse()
+    purse.policy_version = town.bank.policy("bank-a").policy_version
+    town.bank.new_policy("bank-a", tier=2)
+    assert sync(town, purse).policy is None
+    mine = town.bank.new_policy("bank-a", tier=0)
+    assert sync(town, purse).policy == mine
+
+
 def test_the_same_export_gets_the_same_acknowledgement(town: Town) -> None:
     purse = town.purse()
     town.pay(purse, town.cafe, town.load(purse, 10_000), 100)

@@ -111,6 +111,30 @@ def test_a_child_that_comes_before_its_parent_waits(town: Town) -> None:
     town.assert_sound()
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_cards_that_paid_for_one_sale_are_seen(town: Town, order: tuple[int, int]) -> None:
+    """T07 gone wrong: a torn tap was paid again by another card. Both are genuine."""
+    cards = [town.purse(), town.purse("bank-b", "bahtiyar")]
+    payment_id = town.payment_id()
+    sales = []
+    for card, bank_name in zip(cards, ("bank-a", "bank-b"), strict=True):
+        piece = town.load(card, 10_000, bank_name)
+        sales.append(card.pay(town.cafe.certificate, [(piece, 2_500)], payment_id, town.now))
+    for index in order:
+        town.bank.upload_sale(sales[index])
+    for sale in sales:
+        word = town.bank.upload_sale(sale)
+        assert (word.state, word.credited_tiyn) == (SaleState.DISPUTED, 2_500)
+        assert "give one of them its money back" in word.reason
+        assert "twice" not in word.reason
+    whole = town.bank.payment_state(payment_id, town.cafe.certificate.record_id)
+    assert whole is not None and whole.amount_tiyn == town.wallet("cafe") == 5_000
+    (finding,) = town.bank.findings()
+    assert (finding.kind, finding.subject) == ("paid twice", payment_id.hex())
+    assert town.bank.fraud_cases() == []
+    town.assert_sound()
+
+
 # ---------------------------------------------------------------------- refusals
 
 

@@ -64,6 +64,10 @@ def test_the_unchanged_file_is_good(tmp_path: Path) -> None:
         ('id = "aigerim-card"', 'id = "aigerim-card"\npin = "12a4"', "a PIN has 4 to 12 digits"),
         ('id = "aigerim-card"', 'id = "aigerim-card"\nbits = 16', "bits"),
         ('name = "Aigerim"', 'name = "Aigerim"\nage = 7', "age"),
+        ('id = "aigerim-card"', 'id = "../aigerim"', "card 1 id"),
+        ("at = 17:05:00", 'at = "17:05+02:00"', "a time is written 09:30"),
+        ("day = 2026-09-02", "day = 0001-01-01", "a day lies between"),
+        ("day = 2026-09-02", "day = 2026-09-02\nsales_csv = 7", "sales_csv names a file"),
     ],
 )
 def test_one_sentence_for_each_mistake(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -80,6 +84,8 @@ def test_one_sentence_for_each_mistake(tmp_path: Path, old: str, new: str, says:
         ("time,till,card,amount,pin,tear\n09:00,cafe-till,aigerim-card,1,maybe,\n", "line 2"),
         ("time,till,card,amount,pin,tear\n25:00,cafe-till,aigerim-card,1,,\n", "a time is"),
         ("time,till,card,amount,pin,tear\n09:00,cafe-till,aigerim-card,1,,up\n", "tear"),
+        ("time,till,card,amount,pin,tear\n09:00,\0,aigerim-card,1,,\n", "till called"),
+        ("time,till,card,amount,pin,tear\n09:00," + "x" * 200_000, "cannot be read"),
     ],
 )
 def test_sales_files(tmp_path: Path, rows: str, says: str) -> None:

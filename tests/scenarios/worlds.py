@@ -68,10 +68,11 @@ def scenarios(draw: st.DrawFn, clones: bool) -> Scenario:
     last: list[dict[str, Any]] = [{"do": "line", "up": True}, {"do": "sync"}]
     last += [{"do": "sync-card", "till": "bread", "card": card} for card in _CARDS]
     last.append({"do": "sync"})
-    return Scenario.model_validate(_world() | {"step": _timed(steps + last)})
+    return Scenario.model_validate(a_world() | {"step": _timed(steps + last)})
 
 
-def _world() -> dict[str, Any]:
+def a_world() -> dict[str, Any]:
+    """Two banks, three merchants with a till each, two cards; no steps yet."""
     merchants = [("bread", 5462, []), ("fruit", 5499, []), ("clinic", 8062, ["medical"])]
     medical = {"amount": "300", "purpose": "medical", "authority": "fund"}
     return {

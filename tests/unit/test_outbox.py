@@ -13,7 +13,13 @@ from firmware.wire.bundle import ITEM_CERTIFICATE, ITEM_EXPORT, ITEM_SALE
 from firmware.wire.token import parse_tokens
 from host_bridge.sync import outbox
 from host_bridge.sync.bundle_file import BundleFileError, read_bundle, write_bundle
-from host_bridge.sync.port import BankUnreachable, Directory, SaleResult, SaleState
+from host_bridge.sync.port import (
+    MAX_BUNDLE_BYTES,
+    BankUnreachable,
+    Directory,
+    SaleResult,
+    SaleState,
+)
 from pos_terminal.cheque import Cheque
 from pos_terminal.errors import TillError
 from pos_terminal.states import PaymentState
@@ -156,17 +162,22 @@ def test_t06_the_payers_sync_resolves_what_the_till_does_not_know(
     given_up = till.give_up(till.sell(BREAD, held(card)).payment_id)
     card.tear = (apdu.INS_PAY, "after")
     torn = till.sell(BREAD, held(card))
+    card.tear = (apdu.INS_GET_RESPONSE, "before")
+    cut = till.sell(BREAD, held(card))
     card.tear = (apdu.INS_PAY, "before")
     never = till.sell(BREAD, held(card))
     assert till.sync(bank).resolved == 0
     other_till = Shop(shop.folder.with_name("other"), shop.desk)
     with other_till.open() as elsewhere:
         assert elsewhere.sync_card(held(card), card.pin, bank).acknowledged
-    assert till.sync(bank).resolved == 2
+    assert till.sync(bank).resolved == 3
     assert till.payment(given_up.payment_id).state is PaymentState.SYNCHRONISED
     settled = till.payment(torn.payment_id)
     assert settled.state is PaymentState.SYNCHRONISED
     assert "payer" in settled.reason and settled.tokens == []
+    evidence = till.payment(cut.payment_id)
+    assert evidence.state is PaymentState.SYNCHRONISED
+    assert len(evidence.answer) == 256 and evidence.tokens == []  # not money, and no error
     assert till.payment(never.payment_id).state is PaymentState.TORN
 
 
@@ -361,10 +372,23 @@ def test_more_than_one_bundle_holds_goes_to_more_files(
     card = shop.card(200_000)
     for _ in range(5):
         till.sell(BREAD, held(card))
-    monkeypatch.setattr(outbox, "MAX_BUNDLE_BYTES", 800)  # two tokens of 360 bytes
+    monkeypatch.setattr(outbox, "MAX_PARCEL_BYTES", 728)  # two tokens of 360 bytes, each headed
     assert till.write_bundle(tmp_path / "b") == 5
     files = [read_bundle(tmp_path / name) for name in ("b", "b.2", "b.3")]
     assert [[kind for kind, _ in file.items].count(ITEM_SALE) for file in files] == [2, 2, 1]
+
+
+def test_a_full_bundle_is_no_larger_than_a_bank_takes(shop: Shop, till: Till) -> None:
+    table = till._outbox._table
+    rows = [
+        {"kind": ITEM_EXPORT, "key": bytes([number]), "data": bytes(0xFFFF), "created": 0}
+        for number in range(256)
+    ]
+    with till._database.transaction() as connection:
+        connection.execute(table.insert(), rows)
+    bundles = till._outbox.bundles()
+    assert len(bundles) == 2
+    assert all(len(bundle.raw) <= MAX_BUNDLE_BYTES for bundle in bundles)
 
 
 def test_a_bundle_file_that_was_changed_is_not_read(

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from firmware.wire import apdu
+from host_bridge.sync.port import SaleResult, SaleState
 from pos_terminal import cli
 from pos_terminal.errors import TillError
 from pos_terminal.install import write_package
@@ -162,3 +163,14 @@ def test_a_card_that_is_not_there_is_not_paid(
     monkeypatch.setattr(cli, "open_transport", open_transport)
     result = counter.type("sell", "5", "--card", "nonsense")
     assert result.exit_code == 1 and "names no card" in result.output
+
+
+def test_a_reason_with_brackets_breaks_no_table(counter: Counter) -> None:
+    """What a bank says is text, never markup."""
+    counter.type("sell", "100", "--card", "x")
+    (payment_id,) = counter.card.answers
+    reason = "No [/b] [x]"
+    counter.bank.words[payment_id] = SaleResult(payment_id, SaleState.DISPUTED, 10_000, reason)
+    counter.type("sync", "--bank", "x")
+    result = counter.type("payments")
+    assert result.exit_code == 0 and "[/b]" in result.output

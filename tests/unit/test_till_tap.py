@@ -455,3 +455,24 @@ def test_s16_a_clock_that_is_wrong_asks_no_card(shop: Shop, till: Till) -> None:
     with pytest.raises(TillError, match="clock"):
         till.sell(BREAD, held(card))
     assert card.seen == []
+
+
+def test_a_card_that_writes_another_time_is_rejected(shop: Shop, till: Till) -> None:
+    """The bank refuses a time before the till's certificate: its goods would be for nothing."""
+    card = shop.card(100_000)
+    for its in (0, shop.now - 1, shop.now + 1):
+        card.lie = lambda honest, its=its: resigned(card, honest, time=its)  # type: ignore[misc]
+        payment = till.sell(BREAD, held(card))
+        assert payment.state is PaymentState.REJECTED and "another time" in payment.reason
+        card.spent.clear()
+    assert till.waiting() == 0
+
+
+def test_no_second_card_pays_what_a_first_one_answered(shop: Shop, till: Till) -> None:
+    card, other = shop.card(100_000), shop.card(100_000)
+    assert till.refresh(shop.directory(shop.denylist(5, {card.notes[0][1].key_id}))) == []
+    rejected = till.sell(BREAD, held(card))
+    assert rejected.state is PaymentState.REJECTED
+    with pytest.raises(TillError, match="new sale"):
+        till.recover(rejected.payment_id, held(other), pay_again=True)
+    assert other.debits == 0
