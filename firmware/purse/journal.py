@@ -18,6 +18,8 @@ _INTENT = "intent"
 _ENTRY = "entry."
 _BASE = "base"
 _DONE = "done"
+_ACCOUNTED = "accounted"
+_COUNTER_SIZE = 4
 _BASE_LAYOUT = Layout(("counter", "I"), ("time", "I"), ("chain", "32s"))
 
 
@@ -33,6 +35,7 @@ class Journal:
         self.since = Since()
         self._counter_of: "dict[bytes, int]" = {}
         self.counters: "list[int]" = []  # of every entry that is kept, the oldest first
+        self._accounted = int.from_bytes(store.read(_ACCOUNTED) or b"", "big")
         self._done = store.read(_DONE) or b""  # payment_ids of dropped entries, the oldest first
         self._load()
 
@@ -61,6 +64,17 @@ class Journal:
     def newest(self) -> int:
         """The counter of the newest entry, or of the acknowledgement where there is none."""
         return max(self.counters[-1], self.acknowledged) if self.counters else self.acknowledged
+
+    @property
+    def explained(self) -> int:
+        """What the element's counter must stand at: the newest entry, or a jump on record."""
+        return max(self.newest, self._accounted)
+
+    def account_for(self, counter: int) -> None:
+        """Puts a counter that no entry will carry on record, before the intent goes away."""
+        if counter > self.newest + 1:
+            self._store.replace(_ACCOUNTED, counter.to_bytes(_COUNTER_SIZE, "big"))
+            self._accounted = counter
 
     @property
     def waiting(self) -> "list[int]":

@@ -126,6 +126,7 @@ def _carry_out(purse: "Purse", entry: JournalEntry) -> bytes:
     if purse.element.advance() != entry.counter:
         # A chip's counter may jump where its power failed; the entry must carry the number
         # that was taken, so nothing is paid and the till asks again.
+        purse.journal.account_for(purse.element.counter())
         purse.journal.drop_intent()
         raise Refusal(status.FAILURE)
     purse.journal.commit(entry)

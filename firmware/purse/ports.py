@@ -5,6 +5,8 @@ The purse is handed objects of these kinds. `firmware/storage` and `firmware/hal
 them on a board; a test may hand in its own.
 """
 
+from firmware.wire.limits import TOKEN_KEYS
+
 
 class StorageDamaged(Exception):
     """A stored record is not what was written. The purse refuses to pay and keeps it."""
@@ -49,6 +51,7 @@ class Element:
     """Keys that never leave it, in numbered slots, and a counter that never goes back."""
 
     TIER = 0
+    TOKEN_KEYS = TOKEN_KEYS  # slots 1 to this many are for token keys, 0 is the identity's
 
     def generate(self, slot: int) -> bytes:
         """Makes a new key in `slot`, over any older one; returns its public key."""

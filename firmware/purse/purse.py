@@ -14,7 +14,7 @@ from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC
 from firmware.wire.certificate import PURPOSE_GENERAL
 from firmware.wire.journal import JournalEntry, KeyAttestation, Statement
 from firmware.wire.layout import Layout, sha256
-from firmware.wire.limits import TOKEN_KEYS
+from firmware.wire.limits import COUNTER_JUMP
 from firmware.wire.note import Note
 from firmware.wire.policy import BAN_LOAD
 from firmware.wire.status import Refusal
@@ -58,14 +58,20 @@ class Purse:
             self.spent(self.journal.at(counter))
 
     def _finish_intent(self) -> None:
-        """An intent whose counter was taken is a payment; one whose counter was not, is none."""
-        intent = self.journal.intent()
-        if intent is not None:
-            if self.element.counter() >= intent.counter:
-                self.journal.commit(intent)
-            else:
-                self.journal.drop_intent()
-        if self.element.counter() < self.journal.newest:
+        """Completes or forgets what a power cut left, and notices a memory that is not its own.
+
+        An intent whose counter was taken is a payment; one whose counter was not, is none. A
+        counter that no entry explains means that the flash was put back or lost a part of
+        itself: the purse no longer pays (invariant I11), and keeps what it has for its bank.
+        """
+        journal, counter = self.journal, self.element.counter()
+        intent = journal.intent()
+        if intent is not None and counter < intent.counter:
+            journal.drop_intent()
+        elif intent is not None and counter - intent.counter <= COUNTER_JUMP:
+            journal.account_for(counter)
+            journal.commit(intent)
+        if counter != journal.explained and not self.is_blank:
             self.profile.lock(LIFECYCLE_SYNC_ONLY)
 
     def spent(self, entry: JournalEntry) -> None:
@@ -152,7 +158,7 @@ class Purse:
 
     def _free_slot(self) -> int:
         used = [held.slot for held in self.held]
-        for slot in range(1, TOKEN_KEYS + 1):
+        for slot in range(1, self.element.TOKEN_KEYS + 1):
             if slot not in used:
                 return slot
         return self._slot_of_spent()
@@ -183,7 +189,7 @@ class Purse:
 
     def _slot_of(self, owner: bytes) -> int:
         used = [held.slot for held in self.held]
-        for slot in range(1, TOKEN_KEYS + 1):
+        for slot in range(1, self.element.TOKEN_KEYS + 1):
             if slot not in used and self.element.public_key(slot) == owner:
                 return slot
         raise Refusal(status.NOT_FOUND)

@@ -13,6 +13,8 @@ TOKEN_KEYS = 16  # slots for notes on one purse, each with a key of its own
 PAYMENT_IDS_KEPT = 64  # ids of payments whose entries are gone: known, and never paid again
 KNOWN_CERTIFICATES = 16  # bank, issuer and authority certificates that a purse remembers
 
+COUNTER_JUMP = 16  # how far a chip's counter may run ahead of an intent where its power failed
+
 PIN_TRIES = 3
 PUK_TRIES = 10
 PIN_MIN = 4  # digits

@@ -18,7 +18,7 @@ from firmware.hal.software_element import SoftwareElement
 from firmware.purse.purse import Purse
 from firmware.storage.record_store import RecordStore
 from firmware.wire import status
-from firmware.wire.apdu import INS_RECOVER, LIFECYCLE_SYNC_ONLY
+from firmware.wire.apdu import INS_GET_RESPONSE, INS_RECOVER, LIFECYCLE_SYNC_ONLY
 
 _MOUNTED = "/flash"
 _KEY_SIZE = 32
@@ -190,5 +190,5 @@ def _kind(command: bytes, answer: bytes) -> str:
     """What a wrong answer says of the card."""
     if answer[-2:] == _MEMORY_FAILURE:
         return "refused"
-    is_other = command[1] == INS_RECOVER and answer[-2] in _WORDS_WITH_DATA
-    return ALTERED if is_other else "older"
+    is_payment = command[1] in (INS_RECOVER, INS_GET_RESPONSE)
+    return ALTERED if is_payment and answer[-2] in _WORDS_WITH_DATA else "older"
