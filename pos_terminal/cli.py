@@ -173,10 +173,11 @@ def sync_card(card: _Card, bank: _Bank = "", folder: _Folder = None) -> None:
     """Sync a card: its journal to the bank, the bank's word to the card. Asks for its PIN."""
     with _till(folder) as till:
         result = till.sync_card(_opener(card), _given_pin(True) or "", _line(till, bank))
+        told = f"Payments of the card: {result.entries}."
         if result.queued:
-            typer.echo(f"{result.entries} entries wait for a line: sync the till, then the card.")
+            typer.echo(f"{told} They wait for a line: sync the till, then the card.")
         else:
-            typer.echo(f"{result.entries} entries are with the bank; the card knows.")
+            typer.echo(f"{told} They are with the bank; the card knows.")
 
 
 @app.command()
@@ -186,7 +187,21 @@ def bundle(
 ) -> None:
     """Write all that the bank is owed into one signed file."""
     with _till(folder) as till:
-        typer.echo(f"{till.write_bundle(file)} items are in {file}; they stay in the outbox.")
+        count = till.write_bundle(file)
+        typer.echo(f"{file}: {count} in it; they stay in the outbox for the bank's word.")
+
+
+@app.command()
+def token(
+    which: _Which,
+    file: Annotated[Path, typer.Argument(help="A new file, for `qalta verify`.")],
+    folder: _Folder = None,
+) -> None:
+    """Write a payment's tokens to a file, with the certificates that they stand on."""
+    with _till(folder) as till:
+        payment = till.find(which)
+        till.write_tokens(payment.payment_id, file)
+        typer.echo(f"The tokens of payment {payment.short_id} are in {file}.")
 
 
 @catalogue_app.command("import")

@@ -19,7 +19,7 @@ from firmware.wire.certificate import PURPOSE_BEST_MATCH, ROLE_BANK, Certificate
 from firmware.wire.token import Token
 from host_bridge.closing import Closing
 from host_bridge.session.purse import PayRequest
-from host_bridge.sync.bundle_file import BundleFileError, write_bundle
+from host_bridge.sync.bundle_file import BundleFileError, replace_file, write_bundle
 from host_bridge.sync.outbox import MAX_CARRIED, Outbox, Word
 from host_bridge.sync.port import (
     BankPort,
@@ -318,6 +318,20 @@ class Till(Closing):
             raise TillError(str(error)) from None
         kinds = [kind for bundle in bundles for kind, _ in bundle.items]
         return len(kinds) - kinds.count(ITEM_CERTIFICATE)
+
+    def write_tokens(self, payment_id: bytes, path: Path) -> None:
+        """A paid payment's tokens as a file that the root's key alone verifies.
+
+        The certificates under the root come first, then the tokens. Raises TillError.
+        """
+        payment = self._book.payment(payment_id)
+        if not payment.tokens:
+            raise TillError(f"Payment {payment.short_id} is {payment.state}; it has no tokens.")
+        known = [certificate.raw for certificate in self._trust.load()[0].known]
+        try:
+            replace_file(path, b"".join(known) + payment.answer)
+        except OSError as error:
+            raise TillError(f"{path} cannot be written: {error.strerror}.") from None
 
     def _conclude(self, payment: Payment, answer: Answer) -> Payment:
         """What the tap's answer means for the payment, written down."""

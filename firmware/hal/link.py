@@ -105,7 +105,7 @@ class _Dispatcher:
             return wire.RESPONSE_APDU, response
         if frame.kind == wire.RESET:
             self._application.reset()
-            return wire.READY, self._hello
+            return wire.READY, self._hello + frame.payload[: wire.NONCE_SIZE]
         if frame.kind == wire.STATS:
             return wire.STATS_ANSWER, self._stats()
         return wire.ERROR, bytes((wire.ERROR_BAD_KIND,))

@@ -12,8 +12,8 @@ from binascii import crc32
 # Kinds of frame. Each request has one answer of the same sequence number, or ERROR.
 COMMAND_APDU = 1  # payload: one command APDU
 RESPONSE_APDU = 2  # payload: response data and status word
-RESET = 3  # a new tap: the card's session state is cleared
-READY = 4  # payload: a short ASCII greeting
+RESET = 3  # a new tap: the card's session state is cleared; payload: a nonce of the host's
+READY = 4  # payload: a short ASCII greeting, then the nonce of the RESET
 STATS = 5  # how much heap does the card use?
 STATS_ANSWER = 6  # payload: used now u32, peak u32, total u32, in bytes
 ERROR = 7  # payload: one byte, an ERROR_ code
@@ -23,6 +23,7 @@ ERROR_TOO_LONG = 2  # the application's response is longer than a frame
 ERROR_APPLICATION_FAILED = 3  # the application raised; its session was reset
 
 HELLO = b"qalta-card 1"
+NONCE_SIZE = 8  # of RESET: READY ends with it, so that no answer to an older host passes for it
 
 MAX_PAYLOAD = 600
 _HEADER = 2

@@ -170,4 +170,3 @@ def unblock(card: CardOption) -> None:
     with _selected(card) as session:
         session.unblock_pin(puk, new)
     typer.echo("The card has its new PIN.")
-

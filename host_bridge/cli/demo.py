@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,9 @@ def demo(
         place = folder / name
         (place / "cards").mkdir(parents=True)
         run(scenario, place, BoardMaker(place / "cards"), console)
+        if keep is None:  # the proofs are what people want to look at afterwards
+            for part in ("cards", "tills", "bank"):
+                shutil.rmtree(place / part)
 
 
 def _folder(keep: Path | None) -> Path:

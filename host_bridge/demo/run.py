@@ -45,8 +45,9 @@ def run(scenario: Scenario, folder: Path, cards: CardMaker, console: Console) ->
         report.show_taps(console, player.taps, _heap_live(world))
         report.show_money(console, money)
         console.print(Text.assemble(("Checked:", "green"), f" {INVARIANTS}."))
-        seconds = time.monotonic() - began
-        console.print(Text(f"{seconds:.1f} s; everything is in {folder}\n", style="dim"))
+        took = f"{time.monotonic() - began:.1f} s, setting up included"
+        where = f"the proofs are in {folder / 'proofs'}"
+        console.print(Text(f"{took}; {where}", style="dim"), end="\n\n")
     finally:
         world.close()
 

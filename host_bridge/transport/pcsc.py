@@ -82,6 +82,6 @@ def _import_pyscard() -> Any:
         import smartcard.System
     except ImportError:
         raise TransportError(
-            "PC/SC readers need pyscard: install it with 'pip install qalta[pcsc]'."
+            "PC/SC readers need pyscard: install it with `pip install -e '.[pcsc]'`."
         ) from None
     return smartcard

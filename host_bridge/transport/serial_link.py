@@ -2,8 +2,10 @@
 """A card behind a serial port, real or pseudo: frames of firmware.wire.frame over pyserial."""
 
 import errno
+import os
 import termios
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import serial
@@ -33,6 +35,9 @@ _CARD_SENTENCES = {
     wire.ERROR_TOO_LONG: "The card's response is too long for the link.",
     wire.ERROR_APPLICATION_FAILED: "The card application failed and was reset.",
 }
+
+
+Wanted = Callable[[wire.Frame], bool]
 
 
 @dataclass(frozen=True)
@@ -76,22 +81,28 @@ class SerialTransport(Closing):
         if not _SHORTEST_COMMAND <= len(command) <= wire.MAX_PAYLOAD:
             raise TransportError(f"A command of {len(command)} bytes cannot be sent.")
         started = time.monotonic()
-        response = self._exchange(wire.COMMAND_APDU, command, wire.RESPONSE_APDU)
+        response = self._exchange(wire.COMMAND_APDU, command, _is_kind(wire.RESPONSE_APDU))
         if len(response) < _SHORTEST_RESPONSE:
             raise TransportError("The card answered without a status word.")
         self.traffic.count(command, response, (time.monotonic() - started) * 1000)
         return response
 
     def reset(self) -> str:
-        """Begin a new tap and return the card's greeting."""
-        greeting = self._exchange(wire.RESET, b"", wire.READY).decode("ascii", "replace")
+        """Begin a new tap and return the card's greeting.
+
+        Whatever the card still answers to an earlier host comes before this answer, and is
+        passed over: the nonce tells.
+        """
+        nonce = os.urandom(wire.NONCE_SIZE)
+        ready = self._exchange(wire.RESET, nonce, lambda frame: _is_ready(frame, nonce))
+        greeting = ready[: -wire.NONCE_SIZE].decode("ascii", "replace")
         if not greeting.startswith(_GREETING):
             raise TransportError(f"What answers at {self.port} is not a Qalta card.")
         return greeting
 
     def stats(self) -> HeapStats:
         """Ask the card how much of its heap it uses."""
-        answer = self._exchange(wire.STATS, b"", wire.STATS_ANSWER)
+        answer = self._exchange(wire.STATS, b"", _is_kind(wire.STATS_ANSWER))
         if len(answer) != _STATS_SIZE:
             raise TransportError("The card's heap figures are not readable.")
         now, peak, total = (int.from_bytes(answer[at : at + 4], "big") for at in (0, 4, 8))
@@ -101,13 +112,13 @@ class SerialTransport(Closing):
         """Let the port go."""
         self._line.close()
 
-    def _exchange(self, kind: int, payload: bytes, expected: int) -> bytes:
+    def _exchange(self, kind: int, payload: bytes, is_wanted: Wanted) -> bytes:
         self._sequence = (self._sequence + 1) % 256
         request = wire.encode(kind, self._sequence, payload)
         try:
             for _ in range(_ATTEMPTS):
                 self._line.write(request)
-                answer = self._wait_for((expected, wire.ERROR))
+                answer = self._wait_for(is_wanted)
                 if answer is not None:
                     return _payload_of(answer)
         except serial.SerialTimeoutException:
@@ -116,7 +127,7 @@ class SerialTransport(Closing):
             raise LinkLost(f"The card at {self.port} is gone.") from None
         raise LinkTimeout(f"The card at {self.port} did not answer in time.")
 
-    def _wait_for(self, kinds: tuple[int, ...]) -> wire.Frame | None:
+    def _wait_for(self, is_wanted: Wanted) -> wire.Frame | None:
         """Return the answer to the current request, or None at the deadline.
 
         Late answers to earlier requests, and noise, are passed over.
@@ -126,9 +137,18 @@ class SerialTransport(Closing):
         while answer is None and time.monotonic() < deadline:
             for byte in self._line.read(max(1, self._line.in_waiting)):
                 frame = self._decoder.feed(byte)
-                if frame and frame.kind in kinds and frame.sequence == self._sequence:
+                if frame and frame.sequence == self._sequence and is_wanted(frame):
                     answer = frame
         return answer
+
+
+def _is_kind(kind: int) -> Wanted:
+    """Whether a frame is of this kind, or says that there will be none."""
+    return lambda frame: frame.kind in (kind, wire.ERROR)
+
+
+def _is_ready(frame: wire.Frame, nonce: bytes) -> bool:
+    return frame.kind == wire.READY and frame.payload.endswith(nonce)
 
 
 def _open_port(port: str, timeout_s: float) -> serial.Serial:

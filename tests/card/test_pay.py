@@ -169,6 +169,7 @@ def test_recover_unknown(payment_id: bytes, bench: Bench) -> None:
 def test_counter_at_its_end(bench: Bench) -> None:
     """T17: it refuses to pay, and can still be asked, recovered and synced."""
     bench.card.store("element").replace("counter", (2_097_150).to_bytes(4, "big"))
+    bench.card.store("purse").replace("accounted", (2_097_150).to_bytes(4, "big"))
     bench.boot()
     last = bench.desk.request(500)
     tokens = bench.pay(last)

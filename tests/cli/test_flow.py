@@ -36,7 +36,7 @@ def test_a_sale_from_nothing_to_the_books(qalta: Shell) -> None:
     assert "3 749,50 ₸" in qalta.good("card", "balance", "--card", "board:alice", pin=PIN)
 
     # By USB stick: the bundle is verified by the root's key alone, then settled, twice the same.
-    assert "1 items" in qalta.good("pos", "bundle", "day.bundle")
+    assert "1 in it" in qalta.good("pos", "bundle", "day.bundle")
     qalta.good("bank", "root", "mybank", "root.pub")
     assert "token: 1 250,50 ₸" in qalta.good("verify", "day.bundle", "--root", "root.pub")
     for _ in range(2):
@@ -45,6 +45,11 @@ def test_a_sale_from_nothing_to_the_books(qalta: Shell) -> None:
     assert "1 250,50 ₸" in told
     assert "whole" in told
     assert "clean" in qalta.good("bank", "audit", "mybank")
+
+    # One payment's tokens, for whoever doubts it.
+    qalta.good("pos", "token", "1", "one.token")
+    assert "token: 1 250,50 ₸" in qalta.good("verify", "one.token", "--root", "root.pub")
+    assert "2" in qalta.bad("pos", "token", "2", "two.token")
 
     spoiled = bytearray((qalta.folder / "day.bundle").read_bytes())
     spoiled[-100] ^= 1
@@ -58,6 +63,15 @@ def test_refusals_on_the_way(qalta: Shell) -> None:
     assert "Not enough money" in qalta.bad(*sell, "6000")
     assert "wrong PIN, 2 tries left" in qalta.bad(
         "card", "balance", "--card", "board:alice", pin="0000"
+    )
+    unblocked = qalta.good("card", "change-pin", "--card", "board:alice", typed="2580\n13579\n")
+    assert "new PIN" in unblocked
+    assert "wrong PIN, 2 tries left" in qalta.bad(
+        "card", "change-pin", "--card", "board:alice", typed="2580\n2580\n"
+    )
+    qalta.good("card", "change-pin", "--card", "board:alice", typed=f"13579\n{PIN}\n")
+    assert "wrong PUK, 9 tries left" in qalta.bad(
+        "card", "unblock", "--card", "board:alice", typed="00000000\n2580\n"
     )
     assert "a PIN has 4 to 12 digits" in qalta.bad(
         "card", "balance", "--card", "board:alice", pin="12x4"

@@ -12,7 +12,6 @@ import pytest
 
 from firmware.hal.atecc608 import COUNTER_END
 from firmware.hal.atecc608_element import AteccElement
-from firmware.purse.ports import Element
 from firmware.wire import status
 from firmware.wire.layout import sha256
 from firmware.wire.limits import JOURNAL_KEPT
@@ -221,9 +220,6 @@ def test_a_chip_that_fails_in_the_middle_of_a_payment(tap: ChipTap, counted: boo
     assert tap.balance() == LOADED - 400
 
 
-@pytest.mark.skipif(
-    not hasattr(Element, "TOKEN_KEYS"), reason="the purse still counts 16 keys on any element"
-)
 def test_a_full_chip(tap: ChipTap) -> None:
     """Fourteen notes and no fifteenth, until one is spent and none needs it any more."""
     for _ in range(AteccElement.TOKEN_KEYS - 1):

@@ -161,3 +161,15 @@ def test_a_port_where_nothing_answers() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_answers_to_an_earlier_host_are_not_taken_for_ours(board: VirtualBoard) -> None:
+    """L06: a host that died left its answers behind, with the numbers that we use now."""
+    with serial.Serial(board.port, timeout=1.0) as line:
+        for sequence in range(6):
+            line.write(wire.encode(wire.RESET, sequence, b""))
+            line.write(wire.encode(wire.COMMAND_APDU, sequence, b"\x00\x01stale"))
+            line.write(wire.encode(99, sequence, b""))
+    with SerialTransport(board.port) as card:
+        for _ in range(5):
+            assert card.transmit(b"\x00\x01fresh") == b"fresh" + OK

@@ -53,9 +53,9 @@ class Crypto:
     def __init__(self, keys: "list[bytes]") -> None:
         self._keys = keys
         self._identity = keys[0]
-        self._known: "dict[bytes, object]" = {}
+        self._known: dict[bytes, object] = {}
         self.drawn = 0
-        self.log: "list[object]" = []
+        self.log: list[object] = []
 
     def public_key(self, private_key: bytes) -> bytes:
         """As `p256.public_key`."""
@@ -79,7 +79,7 @@ class Crypto:
         self.drawn += 1
         return self._keys[self.drawn - 1]
 
-    def _remembered(self, name: bytes, function, *arguments):  # type: ignore[no-untyped-def]
+    def _remembered(self, name: bytes, function: "object", *arguments: bytes) -> "object":
         if name not in self._known:
             self._known[name] = function(*arguments)
         return self._known[name]
@@ -151,15 +151,15 @@ class Board:
         for command, expected in exchanges:
             answer = self.application.process(command)
             if answer != expected:
-                words = (command[1], expected[-2:].hex(), answer[-2:].hex())
-                text = "INS %02x: expected %s, got %s, or other data" % words
+                wanted, got = expected[-2:].hex(), answer[-2:].hex()
+                text = f"INS {command[1]:02x}: expected {wanted}, got {got}, or other data"
                 raise Violation(text, _kind(command, answer))
 
     def resume(self, exchanges: "list[tuple[bytes, bytes]]") -> None:
         """The same, but only the status words need agree: SELECT tells of the journal's state."""
         for command, expected in exchanges:
             if self.word(command) != int.from_bytes(expected[-2:], "big"):
-                raise Violation("INS %02x is refused" % command[1])
+                raise Violation(f"INS {command[1]:02x} is refused")
 
     def word(self, command: bytes) -> int:
         """The status word of one command."""

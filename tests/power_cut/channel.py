@@ -18,7 +18,7 @@ _CARD_CHALLENGE = 13  # where it begins
 class Channel:
     """A channel at level C-DECRYPTION and C-MAC over `process(command) -> answer`."""
 
-    def __init__(self, process, issuer_keys: bytes) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, process: "object", issuer_keys: bytes) -> None:
         """`issuer_keys` are ENC ‖ MAC ‖ DEK of a card that has taken them already."""
         self._process = process
         command = Command(CLA_QALTA, apdu.INS_INITIALIZE_UPDATE, 0, 0, _CHALLENGE)

@@ -214,5 +214,3 @@ class _Fixture:
         then.say(then.acknowledgement(3), BALANCE)
         then.pays(8)
         return then.steps
-
-

@@ -5,7 +5,8 @@ A power cut needs no exception in the firmware: what a cut leaves behind is the 
 with the writes before the cut applied and the one at the cut applied in part. So an operation
 runs once, and each of its cuts is made from the log of its writes.
 
-The flash is NOR: an erase sets every bit of a block, a program can only clear bits.
+The flash is NOR: an erase sets every bit of a block, a program can only clear bits. `random` is
+the module of that name, or whatever else draws as it does.
 """
 
 BLOCK_SIZE = 4096
@@ -41,7 +42,7 @@ class Write:
             return False
         return _program(memory, self.start, self.data)
 
-    def tear(self, memory: bytearray, random) -> None:  # type: ignore[no-untyped-def]
+    def tear(self, memory: bytearray, random: "object") -> None:
         """Carries out a part: the power went while the flash was at work."""
         if self.data is None:
             _tear_erase(memory, self.start, random)
@@ -58,7 +59,7 @@ class NorFlash:
     def __init__(self, memory: bytearray) -> None:
         self._memory = memory
         self._view = memoryview(memory)
-        self.log: "list[Write | None]" = []  # None: a token key signed here
+        self.log: list[Write | None] = []  # None: a token key signed here
         self.overwritten = 0  # programs that met a byte which was not erased
 
     def readblocks(self, block: int, buffer: bytearray, offset: int = 0) -> None:
@@ -92,7 +93,7 @@ class NorFlash:
             raise RuntimeError("the firmware writes without end")
 
 
-def flip_bit(memory: bytearray, start: int, size: int, random) -> None:  # type: ignore[no-untyped-def]
+def flip_bit(memory: bytearray, start: int, size: int, random: "object") -> None:
     """Turns over one bit of these bytes, whatever it was."""
     memory[start + random.randrange(size)] ^= 1 << random.randrange(8)
 
@@ -108,7 +109,7 @@ def _program(memory: bytearray, start: int, data: bytes) -> bool:
     return True
 
 
-def _tear_erase(memory: bytearray, start: int, random) -> None:  # type: ignore[no-untyped-def]
+def _tear_erase(memory: bytearray, start: int, random: "object") -> None:
     """Erased up to somewhere; behind that bits that float, or what was there."""
     size = random.randrange(BLOCK_SIZE)
     memory[start : start + size] = _ERASED[:size]

@@ -20,7 +20,7 @@ CLEAN = "clean"  # nothing of it
 TORN = "torn"  # a part of it
 FLIP = "flip"  # all of it but one bit
 ROT = "rot"  # all of it, and one bit turned over in a block that the operation wrote
-_THOROUGH = 3  # after one of so many torn writes, and each clean cut, life goes on for a while
+_THOROUGH = 5  # after one of so many cuts, and after each clean one, life goes on for a while
 _PIN_TRIES = (status.TRIES_LEFT | 3, status.TRIES_LEFT | 2)
 _FROM_BOOT = ("boot", "personalise")  # kinds of operation that begin with power coming back
 
@@ -127,7 +127,7 @@ class Trial:
         if mode != ROT:
             return self._check_after(signed, thorough)
         try:
-            return self._check_after(signed, True)
+            return self._check_after(signed, thorough)
         except StorageDamaged:
             return "refused"
         except (OSError, ValueError):
@@ -142,7 +142,7 @@ class Trial:
         self._boot()
         found = self._board.facts()
         if found not in (self.before, self.after):
-            text = "the state is neither before nor after: %s" % _difference(self, found)
+            text = f"the state is neither before nor after: {_difference(self, found)}"
             raise Violation(text, self._board.what_is_wrong())
         if signed and found != self.after:
             raise Violation("a token was signed and is not debited")
@@ -181,7 +181,7 @@ class Trial:
         board.resume(operation["resume"])
         tries = board.word(operation["tries"])
         if tries not in _PIN_TRIES:
-            raise Violation("the PIN's tries are %04x" % tries)
+            raise Violation(f"the PIN's tries are {tries:04x}")
         if [board.word(pin) for pin in operation["pins"]].count(status.OK) != 1:
             raise Violation("not just one PIN is right")
         if board.word(operation["unblock"]) != status.OK:
@@ -201,7 +201,7 @@ class Trial:
             words.append(channel.send(apdu.INS_STORE_DATA, item, data)[1])
         words.append(channel.send(apdu.INS_STORE_DATA, apdu.ITEM_ACTIVATE)[1])
         if words.count(status.OK) != len(words):
-            raise Violation("it cannot be personalised: %s" % words)
+            raise Violation(f"it cannot be personalised: {words}")
 
 
 def _difference(trial: Trial, found: "tuple[object, ...]") -> str:
@@ -209,5 +209,6 @@ def _difference(trial: Trial, found: "tuple[object, ...]") -> str:
     texts = []
     for state, name in pairs:
         where = [at for at in range(min(len(state), len(found))) if state[at] != found[at]]
-        texts.append("not %s in %s" % (name, [(state[at], found[at]) for at in where[:2]]))
+        values = [(state[at], found[at]) for at in where[:2]]
+        texts.append(f"not {name} in {values}")
     return "; ".join(texts)

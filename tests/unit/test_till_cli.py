@@ -117,14 +117,14 @@ def test_sync_says_what_happened(counter: Counter) -> None:
 def test_sync_card_with_and_without_a_line(counter: Counter) -> None:
     counter.type("sell", "1000", "--card", "x")
     result = counter.type("sync-card", "--card", "x", stdin="2580\n")
-    assert "1 entries wait for a line" in result.output
+    assert "Payments of the card: 1. They wait" in result.output
     result = counter.type("sync-card", "--card", "x", "--bank", "http://bank", stdin="2580\n")
-    assert "1 entries are with the bank" in result.output
+    assert "Payments of the card: 1. They are with the bank" in result.output
 
 
 def test_bundle_and_init(counter: Counter, tmp_path: Path) -> None:
     counter.type("sell", "1000", "--card", "x")
-    assert "1 items" in counter.type("bundle", str(tmp_path / "b")).output
+    assert "1 in it" in counter.type("bundle", str(tmp_path / "b")).output
     write_package(tmp_path / "package", counter.shop.setup, counter.shop.directory())
     result = counter.type("init", str(tmp_path / "new"), str(tmp_path / "package"))
     assert result.output.startswith("Shop is installed")

@@ -187,4 +187,5 @@ def test_kinds_and_errors_of_frames(root: Path) -> None:
     }
     assert listed.pop("ERROR") == named.pop("ERROR")
     assert named.pop("MAX_PAYLOAD") == 600
+    assert named.pop("NONCE_SIZE") == 8
     assert listed == named
