@@ -21,6 +21,7 @@ _DONE = "done"
 _ACCOUNTED = "accounted"
 _COUNTER_SIZE = 4
 _BASE_LAYOUT = Layout(("counter", "I"), ("time", "I"), ("chain", "32s"))
+_FRONT_LAYOUT = Layout(("parent", "32s"), ("start", "I"), ("seq", "H"))  # one a note, behind it
 
 
 class Journal:
@@ -33,6 +34,7 @@ class Journal:
         self.anchor = CHAIN_START  # the chain's hash there
         self.head = CHAIN_START  # the chain's hash behind the newest entry
         self.since = Since()
+        self.fronts: "dict[bytes, tuple[int, int]]" = {}  # note: (start, seq) at `acknowledged`
         self._counter_of: "dict[bytes, int]" = {}
         self.counters: "list[int]" = []  # of every entry that is kept, the oldest first
         self._accounted = int.from_bytes(store.read(_ACCOUNTED) or b"", "big")
@@ -42,10 +44,13 @@ class Journal:
     def _load(self) -> None:
         base = self._store.read(_BASE)
         if base is not None:
-            fields = _BASE_LAYOUT.unpack(base)
+            fields = _BASE_LAYOUT.unpack(base[: _BASE_LAYOUT.size])
             self.acknowledged = fields["counter"]
             self.last_sync = fields["time"]
             self.anchor = fields["chain"]
+            for at in range(_BASE_LAYOUT.size, len(base), _FRONT_LAYOUT.size):
+                front = _FRONT_LAYOUT.unpack(base[at : at + _FRONT_LAYOUT.size])
+                self.fronts[front["parent"]] = (front["start"], front["seq"])
         self.head = self.anchor
         for name in self._store.names(_ENTRY):
             self._count_in(self.at(int(name[len(_ENTRY) :], 16)))
@@ -132,14 +137,22 @@ class Journal:
                 return chain
         return None
 
-    def acknowledge(self, counter: int, time: int, chain: bytes) -> None:
+    def acknowledge(
+        self, counter: int, time: int, chain: bytes, fronts: "dict[bytes, tuple[int, int]]"
+    ) -> None:
         """Moves the base up to `counter`; the entries up to it count against no cap any more.
 
-        The time never goes back, whatever order a bank's words come in.
+        `fronts` says where each note stands. It lies in the same record as the counter, so that
+        flash which loses a part of itself cannot take a note back and leave the counter. The
+        time never goes back, whatever order a bank's words come in.
         """
         time = max(time, self.last_sync)
         fields = {"counter": counter, "time": time, "chain": chain}
-        self._store.replace(_BASE, _BASE_LAYOUT.pack(fields))
+        parts = [_BASE_LAYOUT.pack(fields)]
+        for parent, (start, seq) in fronts.items():
+            parts.append(_FRONT_LAYOUT.pack({"parent": parent, "start": start, "seq": seq}))
+        self._store.replace(_BASE, b"".join(parts))
+        self.fronts = fronts
         self.acknowledged = counter
         self.last_sync = time
         self.anchor = self.head = chain
@@ -154,7 +167,7 @@ class Journal:
         return self.counters[: max(0, acknowledged - JOURNAL_KEPT)]
 
     def drop(self, counters: "list[int]") -> None:
-        """Forgets entries but for their payment_ids; what they spent must be on record by now."""
+        """Forgets entries but for their payment_ids; what they spent is in the base's fronts."""
         if not counters:
             return
         gone = [self.at(counter).payment_id for counter in counters]

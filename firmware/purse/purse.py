@@ -13,7 +13,7 @@ from firmware.wire.acknowledgement import Acknowledgement
 from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC_ONLY
 from firmware.wire.certificate import PURPOSE_GENERAL
 from firmware.wire.journal import JournalEntry, KeyAttestation, Statement
-from firmware.wire.layout import Layout, sha256
+from firmware.wire.layout import sha256
 from firmware.wire.limits import COUNTER_JUMP
 from firmware.wire.note import Note
 from firmware.wire.policy import BAN_LOAD
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from firmware.purse.trust import Verify
 
 _NOTE = "note."
-_NOTE_HEAD = Layout(("start", "I"), ("seq", "H"))  # where it stood when its record was written
 
 
 class Purse:
@@ -136,7 +135,7 @@ class Purse:
             return
         slot = self._slot_of(note.owner)
         self._check_note(note)
-        self._write_note(slot, 0, 0, note.raw)
+        self._store.replace(_note_name(slot), note.raw)
         self.held.append(Held(slot, note))
 
     def _check_note(self, note: Note) -> None:
@@ -212,8 +211,7 @@ class Purse:
         """Slot and bytes of the note with this RecordId. Raises Refusal(6985) if it is gone."""
         for held in self.held:
             if held.parent == parent:
-                record = self._store.must_read(_note_name(held.slot))
-                return held.slot, record[_NOTE_HEAD.size :]
+                return held.slot, self._store.must_read(_note_name(held.slot))
         raise Refusal(status.CONDITIONS_NOT_MET)
 
     # -- sync --------------------------------------------------------------------------------
@@ -257,31 +255,14 @@ class Purse:
         if (word.counter, word.time) > (journal.acknowledged, journal.last_sync):
             if journal.chain_at(word.counter) != word.chain:
                 raise Refusal(status.WRONG_DATA)
-            journal.acknowledge(word.counter, word.time, word.chain)
+            fronts = {held.parent: (held.start, held.seq) for held in self.held}
+            journal.acknowledge(word.counter, word.time, word.chain, fronts)
         # Outside of the condition: the same word again ends what a power cut left half done.
-        self._drop_old_entries()
-
-    def _drop_old_entries(self) -> None:
-        """Lets go of old entries, once their notes' records say what those had spent."""
-        old = self.journal.old
-        parents: "set[bytes]" = set()
-        for counter in old:
-            parents.update(self.journal.at(counter).parents)
-        for held in self.held:
-            if held.parent in parents:
-                self._write_note(held.slot, held.start, held.seq, self.note_of(held.parent)[1])
-        self.journal.drop(old)
-
-    def _write_note(self, slot: int, start: int, seq: int, raw: bytes) -> None:
-        head = _NOTE_HEAD.pack({"start": start, "seq": seq})
-        self._store.replace(_note_name(slot), head + raw)
+        journal.drop(journal.old)
 
     def _read_held(self, slot: int) -> Held:
-        record = self._store.must_read(_note_name(slot))
-        head = _NOTE_HEAD.unpack(record[: _NOTE_HEAD.size])
-        held = Held(slot, Note.parse(record[_NOTE_HEAD.size :]))
-        held.start = head["start"]
-        held.seq = head["seq"]
+        held = Held(slot, Note.parse(self._store.must_read(_note_name(slot))))
+        held.start, held.seq = self.journal.fronts.get(held.parent, (0, 0))
         return held
 
     @property

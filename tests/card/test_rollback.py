@@ -64,3 +64,19 @@ def test_an_intent_that_was_put_back_is_no_payment(bench: Bench) -> None:
     bench.boot()
     assert bench.card.purse.profile.lifecycle == LIFECYCLE_SYNC_ONLY
     assert store.read("intent") == entry.raw, "evidence is kept"
+
+
+def test_notes_stand_where_the_acknowledgement_says(bench: Bench) -> None:
+    """S04, F3 of the power-cut harness: no record of a note alone can take its front back."""
+    for _ in range(12):
+        bench.pay(bench.desk.request(100))
+    store = bench.card.store("purse")
+    notes = {name: store.read(name) for name in store.names("note.")}
+    bench.session.verify_pin(PIN)
+    bench.session.acknowledge(bench.desk.acknowledge(bench.session.export(bytes(16))))
+    left = bench.balance()
+    for name, data in notes.items():
+        store.replace(name, data or b"")
+    bench.boot()
+    assert bench.balance() == left
+    assert bench.pay(bench.desk.request(1))[0].transfer.start == 1_200

@@ -262,7 +262,7 @@ def test_the_journal_while_it_is_freed(moment: str, three_notes: Bench) -> None:
         for transfer in three_notes.taken
     }
     cards = cuts_of(three_notes, lambda card: card.session.acknowledge(word), moment)
-    assert len(cards) == 1 + 1 + 1 + 4, "base, note, payment_ids, the entries that go"
+    assert len(cards) == 1 + 1 + 4, "base, payment_ids, the entries that go"
     for card in cards:
         for payment_id, answer in answers.items():
             recover = Command(0x80, 0x34, data=payment_id)
