@@ -310,8 +310,9 @@ def _unique(kind: str, names: list[str]) -> set[str]:
 
 
 def built_in() -> list[str]:
-    """The names of the scenarios that come with the project."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """The names of the scenarios that come with the project, the shortest first."""
+    files = sorted(_FOLDER.glob("*.toml"), key=lambda path: (path.stat().st_size, path.name))
+    return [path.stem for path in files]
 
 
 def find(name: str) -> Path:
