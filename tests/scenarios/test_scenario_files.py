@@ -95,7 +95,7 @@ def test_sales_files(tmp_path: Path, rows: str, says: str) -> None:
 
 
 def test_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(plan.ScenarioError, match="There is no scenario 'nosuch'; there are special"):
+    with pytest.raises(plan.ScenarioError, match="no scenario 'nosuch'; there are special"):
         plan.find("nosuch")
     text = _GOOD.replace("day = 2026-09-02", 'day = 2026-09-02\nsales_csv = "none.csv"')
     assert "cannot be read" in _refusal(tmp_path, text)
