@@ -20,7 +20,7 @@ _PROBE = Path(__file__).with_name("probe.py")
 _PROBE_TIMEOUT_S = 30
 _PROBE_HEAP = "256k"
 _UNAVAILABLE = "not available: "
-_PUT_ON_PATH = "Put MicroPython 1.23 or newer on the PATH as `micropython` and run: make setup"
+_PUT_ON_PATH = "Put MicroPython 1.25 or newer on the PATH as `micropython` and run: make setup"
 
 
 class UnavailableError(SetupError):
@@ -141,7 +141,7 @@ def _prepare(wanted: Wanted, runtime: Path, origin: Origin) -> None:
 def _fetch(wanted: Wanted, runtime: Path, launcher: Path) -> str:
     if not wanted.package_arch or not shutil.which("apt-get"):
         raise UnavailableError(
-            f"a {wanted.bits}-bit MicroPython 1.23 or newer (unix port) is needed, and this "
+            f"a {wanted.bits}-bit MicroPython 1.25 or newer (unix port) is needed, and this "
             f"machine has no Debian packages to take it from. {_install_hint()}"
         )
     say(f"Fetching MicroPython, {wanted.bits} bits, from this machine's package source ...")

@@ -12,10 +12,12 @@ import select
 import sys
 
 import cryptolib
+import ffi
+import uctypes
 import vfs
 
-# The `vfs` module came with 1.23.
-_MIN_VERSION = (1, 23)
+# The ROM file system, from which a card executes its firmware in place, came with 1.25.
+_MIN_VERSION = (1, 25)
 _SMALL_INT_BITS_32 = 31
 
 
@@ -24,9 +26,12 @@ def check() -> str:
     if sys.implementation.name != "micropython":
         raise SystemExit("this is not MicroPython")
     if sys.implementation.version[:2] < _MIN_VERSION:
-        raise SystemExit("older than 1.23")
-    if not hasattr(vfs, "VfsLfs2"):
-        raise SystemExit("built without littlefs (VfsLfs2)")
+        raise SystemExit("older than 1.25")
+    for system in ("VfsLfs2", "VfsRom"):
+        if not hasattr(vfs, system):
+            raise SystemExit(f"built without {system}")
+    if not (hasattr(ffi, "open") and hasattr(uctypes, "bytearray_at")):
+        raise SystemExit("built without what maps a file into memory (ffi, uctypes)")
     if not hasattr(cryptolib.aes(bytes(16), 1), "encrypt"):
         raise SystemExit("built without AES (cryptolib)")
     if len(hashlib.sha256(b"").digest()) != 32 or len(os.urandom(4)) != 4:
