@@ -18,7 +18,7 @@ from firmware.wire.denylist import Denylist
 from firmware.wire.layout import PUBLIC_KEY_SIZE, WireError, check_point
 from host_bridge.crypto import p256
 from host_bridge.crypto.keys import KeyFileError, SigningKey
-from host_bridge.sync.bundle_file import replace_file
+from host_bridge.files import replace_file
 from host_bridge.sync.port import Directory
 from pos_terminal.database import Database
 from pos_terminal.errors import TillError

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flash images: the card's firmware as bytecode in a ROM partition, and room for its money.
 
-The partitions are those of the board's `partitions.csv`: `rom` is a ROMFS, from which MicroPython
-runs bytecode in place; `vfs` is a littlefs, which the card alone writes. The same sources give
-the same image, byte for byte. A board with the same flash boots from the very file that the
-virtual board boots from.
+The partitions are those of the board's `partitions.csv`: `romfs` is a ROMFS, from which
+MicroPython runs bytecode in place; `vfs` is a littlefs, which the card alone writes. The same
+sources give the same image, byte for byte. A board with the same flash boots from the very file
+that the virtual board boots from.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from littlefs import LittleFS, LittleFSError
 from mpremote.romfs import VfsRomWriter
 
 from boards.VIRTUAL.partitions import BLOCK_SIZE, PROG_SIZE, READ_SIZE, read_partitions
+from host_bridge.files import replace_file
 
 # What MicroPython's VfsLfs2 makes of these two arguments.
 _GEOMETRY: dict[str, Any] = {
@@ -64,7 +65,7 @@ def refresh_firmware(path: Path, *, manifest: Path = CARD_MANIFEST) -> None:
     """
     rom = rom_partition(compile_firmware(manifest))
     content = _read_image(path)
-    _write_whole(path, content[: _ROM.offset] + rom + content[_ROM.end :])
+    replace_file(path, content[: _ROM.offset] + rom + content[_ROM.end :])
 
 
 def write_image(
@@ -77,7 +78,7 @@ def write_image(
     image = bytearray(_ERASED * FLASH_SIZE)
     image[_ROM.offset : _ROM.end] = rom_partition(firmware)
     image[_MONEY.offset : _MONEY.end] = _money_partition(files or {})
-    _write_whole(path, bytes(image))
+    replace_file(path, bytes(image))
 
 
 def list_files(image: Path) -> list[str]:
@@ -141,7 +142,7 @@ def compile_module(source: bytes, name: str) -> bytes:
     if not cached.is_file():
         bytecode = _compile(source, name)
         cached.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(cached, bytecode)
+        replace_file(cached, bytecode)
     return cached.read_bytes()
 
 
@@ -210,13 +211,3 @@ def _read_image(path: Path) -> bytes:
     ):
         raise ImageError(f"{path} is not a flash image.")
     return content
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

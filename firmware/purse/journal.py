@@ -34,7 +34,7 @@ class Journal:
         self.anchor = CHAIN_START  # the chain's hash there
         self.head = CHAIN_START  # the chain's hash behind the newest entry
         self.since = Since()
-        self.fronts: "dict[bytes, tuple[int, int]]" = {}  # note: (start, seq) at `acknowledged`
+        self.fronts: "dict[bytes, tuple[int, int]]" = {}  # note: (start, seq) at least
         self._counter_of: "dict[bytes, int]" = {}
         self.counters: "list[int]" = []  # of every entry that is kept, the oldest first
         self._accounted = int.from_bytes(store.read(_ACCOUNTED) or b"", "big")

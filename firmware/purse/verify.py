@@ -90,12 +90,18 @@ def check_denied(denylist: "Denylist | None", token: Token) -> None:
 
 
 class Expectation:
-    """What a payee asked for: every token of the answer is held against it."""
+    """What a payee asked for: every token of the answer is held against it.
 
-    def __init__(self, payee: Certificate, payment_id: bytes, amount_tiyn: int, now: int) -> None:
+    `time` is what its request said, `now` its clock when it looks at the answer.
+    """
+
+    def __init__(
+        self, payee: Certificate, payment_id: bytes, amount_tiyn: int, time: int, now: int
+    ) -> None:
         self.payee = payee
         self.payment_id = payment_id
         self.amount_tiyn = amount_tiyn
+        self.time = time
         self.now = now
 
 
@@ -130,6 +136,10 @@ def check_payment(
             raise Rejected("double-spend", "this money was spent here before")
         check_denied(denylist, token)
         check_chain(trust, token)
+        if transfer.time != expected.time:
+            # The bank looks at this time: with one before the payee was certified, the payee
+            # would give goods for money that the bank refuses, and that could be spent again.
+            raise Rejected("time", "the card wrote another time than it was asked for")
         seen.append(transfer)
 
 

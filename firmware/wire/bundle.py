@@ -145,6 +145,14 @@ class PurseExport:
         self.entries = entries
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the entries lead from the statement's anchor to its head, none left out."""
+        chain = self.statement.anchor
+        for entry in self.entries:
+            chain = entry.chained(chain)
+        return bool(chain == self.statement.head)
+
+    @property
     def raw(self) -> bytes:
         """Certificate, statement, then each entry behind its u16 length."""
         parts = [self.certificate.raw, self.statement.raw]

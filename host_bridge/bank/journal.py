@@ -152,10 +152,7 @@ class JournalDesk:
             return Rejected("certificate", "The certificate is not this card's.")
         if not self._office.trust.signed(identity.public_key, statement):
             return Rejected("statement", "The statement is not signed by this card.")
-        chain = statement.anchor
-        for entry in export.entries:
-            chain = entry.chained(chain)
-        if chain != statement.head:
+        if not export.is_whole:
             return Rejected("entries", "The entries are not those that the card signed.")
         return None
 

@@ -10,7 +10,7 @@ import typer
 
 from host_bridge.bank import ReferenceBank
 from host_bridge.crypto.keys import SigningKey
-from host_bridge.sync.bundle_file import replace_file
+from host_bridge.files import replace_file
 from host_bridge.sync.port import BankRefused
 from pos_terminal.install import Setup, write_package
 

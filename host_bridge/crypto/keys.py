@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing keys of the host's parties (root, issuer, bank, terminal) and the files they live in."""
 
-import os
-import secrets
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,9 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from host_bridge.crypto import p256
+from host_bridge.files import OWNER_ONLY, replace_file
 
 _KEY_ID_SIZE = 8
-_FILE_MODE = 0o600
 _MAX_FILE_BYTES = 16_384
 
 
@@ -74,7 +72,7 @@ class SigningKey:
             else serialization.BestAvailableEncryption(passphrase),
         )
         try:
-            _replace(path, pem)
+            replace_file(path, pem, mode=OWNER_ONLY)
         except OSError as error:
             raise KeyFileError(
                 f"The key file {path} cannot be written: {error.strerror}."
@@ -101,23 +99,3 @@ def _parse(path: Path, pem: bytes, passphrase: bytes | None) -> ec.EllipticCurve
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise KeyFileError(f"The key in {path} is not of the curve P-256.")
     return key
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write-new, flush, rename over the old, flush the folder."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundle files: the same records as over a line, on a USB stick (protocol section 5)."""
 
-import os
 from pathlib import Path
 
 from firmware.wire.bundle import Bundle
 from firmware.wire.layout import WireError, sha256
 from host_bridge.crypto import p256
+from host_bridge.files import replace_file
 from host_bridge.sync.port import MAX_BUNDLE_BYTES
 
 
@@ -44,18 +44,3 @@ def read_bundle(path: Path) -> Bundle:
     if not p256.verify(bundle.terminal.public_key, sha256(bundle.body), bundle.signature):
         raise BundleFileError(f"{path} was changed after its terminal signed it.")
     return bundle
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write-new, flush, rename over the old, flush the folder. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -80,7 +80,11 @@ class Bench:
         """Checks an answer to PAY or RECOVER; its runs meet no run of another payment (I6)."""
         others = [taken for taken in self.taken if taken.payment_id != request.payment_id]
         expected = Expectation(
-            request.payee, request.payment_id, request.amount_tiyn, request.time
+            request.payee,
+            request.payment_id,
+            request.amount_tiyn,
+            request.time,
+            request.time,
         )
         check_payment(self.trust(), None, expected, tokens, others)
         self.taken = others + [token.transfer for token in tokens]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from firmware.wire import apdu, status, tlv
 from firmware.wire.acknowledgement import Acknowledgement
@@ -21,6 +19,7 @@ from firmware.wire.layout import SIGNATURE_SIZE
 from firmware.wire.note import Note
 from firmware.wire.policy import Policy
 from firmware.wire.transfer import Transfer
+from host_bridge.closing import Closing
 from host_bridge.crypto.keys import SigningKey
 from host_bridge.transport.base import LinkLost, LinkTimeout, Traffic
 
@@ -32,7 +31,7 @@ class Refuse(Exception):
     """The card answers with a status word."""
 
 
-class PaperCard:
+class PaperCard(Closing):
     """One purse with its notes. `tear` and `lie` say how the next tap goes wrong.
 
     tear: (instruction, "before" | "after"): the link is lost there, once. lie: called with the
@@ -96,17 +95,6 @@ class PaperCard:
     def close(self) -> None:
         """The card leaves the field."""
         self._power_on()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _power_on(self) -> None:
         self._selected = False
