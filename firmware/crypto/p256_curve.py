@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The curve P-256 (secp256r1): its constants, its points, and inversion.
+"""The curve P-256 (secp256r1): its constants, its points as Python's integers, and inversion.
 
 A point of a ladder is Jacobian, a tuple (X, Y, Z) that stands for x = X/Z^2, y = Y/Z^3; Z = 0 is
 the point at infinity. A point that is only ever added is affine, (x, y). Coordinates are integers
 in [0, P). Every operation is complete: there is no pair of points for which it is wrong.
 
 Constants: FIPS 186-4, D.1.2.3. Formulas: Jacobian with a = -3, dbl-2001-b and madd of the
-Explicit-Formulas Database, with the reductions that a product does not need left out.
+Explicit-Formulas Database. A reduction costs more than two products here, so `double` leaves out
+what need not be reduced, and `add` takes one product more to save one of them.
 """
+
+import struct
 
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
-BASE_X = 0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296
-BASE_Y = 0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5
 
-INFINITY = (1, 1, 0)
+
+def _pow_inverts() -> bool:
+    """Whether `pow` takes an exponent of -1: MicroPython 1.25 silently gives 0."""
+    try:
+        return pow(3, -1, 7) == 5
+    except ValueError:
+        return False
+
+
+# On CPython, which inverts by itself, long integers cost little more than the code around them.
+IS_FAST = _pow_inverts()
 
 
 def is_on_curve(x: int, y: int) -> bool:
@@ -23,15 +34,28 @@ def is_on_curve(x: int, y: int) -> bool:
     return 0 <= x < P and 0 <= y < P and (y * y - (x * x - 3) * x - B) % P == 0
 
 
-def double(point: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Twice a Jacobian point. Infinity stays infinity by the formula itself."""
+def jacobian(x: int, y: int, z: int) -> tuple[int, int, int]:
+    """A point for a ladder to begin with, of Jacobian coordinates in [0, P)."""
+    return x, y, z
+
+
+def coordinates(point: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The Jacobian coordinates of a ladder's point."""
+    return point
+
+
+def double(point: tuple[int, int, int], times: int = 1) -> tuple[int, int, int]:
+    """A Jacobian point doubled, so many times. Infinity stays infinity by the formula itself."""
     x, y, z = point
-    delta = z * z % P
-    gamma = y * y % P
-    beta = x * gamma % P
-    alpha = 3 * (x - delta) * (x + delta) % P
-    x3 = (alpha * alpha - 8 * beta) % P
-    return x3, (alpha * (4 * beta - x3) - 8 * gamma * gamma) % P, 2 * y * z % P
+    for _ in range(times):
+        delta = z * z % P
+        gamma = y * y % P
+        beta = 4 * x * gamma % P
+        alpha = 3 * (x - delta) * (x + delta) % P
+        z = 2 * y * z % P
+        x = (alpha * alpha - 2 * beta) % P
+        y = (alpha * (beta - x) - 8 * gamma * gamma) % P
+    return x, y, z
 
 
 def add(point: tuple[int, int, int], x2: int, y2: int) -> tuple[int, int, int]:
@@ -40,49 +64,61 @@ def add(point: tuple[int, int, int], x2: int, y2: int) -> tuple[int, int, int]:
     if z1 == 0:
         return x2, y2, 1
     zz = z1 * z1 % P
-    h = x2 * zz % P - x1
+    u2 = x2 * zz % P
+    h = u2 - x1
     r = y2 * (zz * z1 % P) % P - y1
     if h == 0:
         # The two points share their x. They are one point, which the chord formula cannot
         # add to itself, or they are opposite.
-        return double(point) if r == 0 else INFINITY
+        return double(point) if r == 0 else (1, 1, 0)
     hh = h * h % P
-    hhh = hh * h % P
-    v = x1 * hh % P
-    x3 = (r * r - hhh - 2 * v) % P
-    return x3, (r * (v - x3) - y1 * hhh) % P, z1 * h % P
+    x3 = (r * r - hh * (u2 + x1)) % P
+    return x3, (hh * ((r * x1 - y1 * h) % P) - r * x3) % P, z1 * h % P
 
 
 def inverse(value: int, modulus: int) -> int:
-    """1/value in [0, modulus) for a prime modulus and value in [1, modulus).
+    """1/value in [0, modulus) for a prime modulus of 256 bits and value in [1, modulus)."""
+    return pow(value, -1, modulus) if IS_FAST else euclid(value, modulus)
 
-    Extended Euclid: several times cheaper than Fermat's power, and `pow(a, -1, m)` silently gives
-    0 on MicroPython. The remainders shrink at every step, at most 1.44 * 256 times (Lame).
+
+def euclid(value: int, modulus: int) -> int:
+    """What `inverse` returns, in Python.
+
+    Extended Euclid in Lehmer's form (Knuth, The Art of Computer Programming, 4.5.2): quotients are
+    found from the leading bits alone, and applied to the long numbers a handful at a time. Where
+    the leading bits do not decide the last of them, a number comes out negative; its sign is then
+    turned, and no more is lost than a step.
     """
-    r0, r1 = modulus, value
-    t0, t1 = 0, 1
-    while r1:
-        quotient = r0 // r1
-        r0, r1 = r1, r0 - quotient * r1
-        t0, t1 = t1, t0 - quotient * t1
-    return t0 % modulus
-
-
-def to_affine(points: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
-    """The affine coordinates of Jacobian points, none of them infinity, for one inversion in all.
-
-    Montgomery's trick: invert the product of all Z and peel the factors off again.
-    """
-    products = [1]
-    for point in points:
-        products.append(products[-1] * point[2] % P)
-    rest = inverse(products[-1], P)
-    affine = []
-    for index in range(len(points) - 1, -1, -1):
-        x, y, z = points[index]
-        z_inverse = rest * products[index] % P
-        rest = rest * z % P
-        zz_inverse = z_inverse * z_inverse % P
-        affine.append((x * zz_inverse % P, y * (zz_inverse * z_inverse % P) % P))
-    affine.reverse()
-    return affine
+    # So many bits are a small integer of MicroPython, which needs no memory.
+    leading = 29 if struct.calcsize("P") == 4 else 61
+    a, b = modulus, value
+    u, v = 0, 1
+    shift = 256 - leading
+    while b:
+        x = a >> shift
+        while x >> leading - 4 == 0 and shift:
+            shift = shift - 4 if shift > 4 else 0
+            x = a >> shift
+        y = b >> shift
+        least = 1 << leading // 2 if shift else 1
+        # The long numbers will be a1 * a + b1 * b and a2 * a + b2 * b.
+        a1, b1, a2, b2 = 1, 0, 0, 1
+        while y >= least:
+            quotient = x // y
+            x, y = y, x - quotient * y
+            a1, a2 = a2, a1 - quotient * a2
+            b1, b2 = b2, b1 - quotient * b2
+        if b1:
+            a, b = a1 * a + b1 * b, a2 * a + b2 * b
+            u, v = a1 * u + b1 * v, a2 * u + b2 * v
+            if a < 0:
+                a, u = -a, -u
+            if b < 0:
+                b, v = -b, -v
+            if a < b:
+                a, b, u, v = b, a, v, u
+        else:
+            quotient = a // b
+            a, b = b, a - quotient * b
+            u, v = v, u - quotient * v
+    return u % modulus

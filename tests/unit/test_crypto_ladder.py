@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comb's table, and the ladders where they add a point to itself or to its opposite.
+"""The combs' tables, and the ladders where they add a point to itself or to its opposite.
 
-The ladders are walked here over integers: a point k * G is its k modulo the order. That tells, for
-each addition, which public key makes the two points equal or opposite.
+The ladders are walked here over integers: a point a * G + b * Q is the pair (a, b). That tells,
+for each addition, which public key makes the two points equal or opposite.
 """
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ecdsa import NIST256p, ellipticcurve
 
-from firmware.crypto import p256, p256_comb, p256_ladder, p256_table
-from firmware.crypto.p256_curve import P, add
+from firmware.crypto import p256, p256_curve, p256_ladder, p256_pairs, p256_prepared
+from firmware.crypto.p256_comb import BASE, Comb
 from host_bridge.crypto import p256 as host_p256
+from tests.unit.test_crypto_mass import INTERPRETERS, Case, run_cases, verification
 from tests.unit.test_crypto_p256 import oracle_verify
 
 SEED = 20_241_121
-SCALAR_PAIRS = 3
 ORDER = p256.ORDER
-ENTRIES = 1 << (p256_comb.TEETH - 1)
+Term = tuple[int, int]
 
 
 def multiple(scalar: int) -> ellipticcurve.PointJacobi:
@@ -30,58 +32,96 @@ def encoded(point: ellipticcurve.PointJacobi) -> bytes:
     return int(affine.x()).to_bytes(32, "big") + int(affine.y()).to_bytes(32, "big")
 
 
-def column_scalar(digit: int, column: int) -> int:
-    """The multiple of the base point that a digit of the comb stands for."""
-    signs = (1 if digit >> tooth & 1 else -1 for tooth in range(p256_comb.TEETH))
-    total = sum(sign << tooth * p256_comb.COLUMNS for tooth, sign in enumerate(signs))
-    return total << (column - column % p256_comb.STEPS)
+def column_scalar(comb: Comb, digit: int, column: int) -> int:
+    """The multiple of the comb's point that a digit stands for."""
+    signs = (1 if digit >> tooth & 1 else -1 for tooth in range(comb.teeth))
+    total = sum(sign << tooth * comb.columns for tooth, sign in enumerate(signs))
+    return total << (column - column % comb.steps)
 
 
-def test_the_table_is_what_it_says() -> None:
-    for block, table in enumerate(p256_table.BLOCKS):
-        column = block * p256_comb.STEPS
-        digits = range(ENTRIES, 2 * ENTRIES)
-        fresh = b"".join(encoded(multiple(column_scalar(digit, column))) for digit in digits)
-        assert table == fresh
+def key_comb(q: int) -> Comb:
+    point = multiple(q).to_affine()
+    shape = (p256_prepared.TEETH, p256_prepared.COLUMNS, p256_prepared.STEPS)
+    return p256_prepared.build_comb((int(point.x()), int(point.y())), *shape)
 
 
-@pytest.mark.parametrize("scalar", [0, 1, 2, 3, ORDER - 1, ORDER - 2, 1 << 255, 1 << 222])
-def test_the_digits_of_the_comb_add_up(scalar: int) -> None:
-    digits = p256_comb.recode(scalar)
-    total = sum(
-        column_scalar(digit, column) << column % p256_comb.STEPS
-        for column, digit in enumerate(digits)
-    )
-    assert total % ORDER == scalar
+@pytest.mark.parametrize("q", [1, 2, ORDER - 1, 0xC0FFEE << 200])
+def test_a_table_is_what_it_says(q: int) -> None:
+    for comb in (BASE, key_comb(q)) if q == 1 else (key_comb(q),):
+        entries = 1 << (comb.teeth - 1)
+        for block, table in enumerate(comb.blocks):
+            column = block * comb.steps
+            scalars = [column_scalar(comb, entries + j, column) for j in range(entries)]
+            assert table == b"".join(encoded(multiple(scalar * q)) for scalar in scalars)
 
 
-@pytest.mark.parametrize("scalar", [0, 1, 8, 9, 15, 16, ORDER - 1, 2**256 - 1, 0xF8F7 << 240])
+EDGES = [0, 1, 2, 3, ORDER - 1, ORDER - 2, 1 << 255, 1 << 222, 2**256 - 1, 2**256 - 2]
+
+
+@pytest.mark.parametrize("scalar", [*EDGES, ORDER << 63, (1 << 319) - 1])
+def test_the_digits_of_a_comb_add_up(scalar: int) -> None:
+    for comb in (BASE, Comb(6, 43, 22, ()), Comb(1, 257, 257, ())):
+        if scalar < 1 << comb.length - 1:
+            digits = comb.recode(scalar)
+            assert len(digits) == comb.columns
+            total = sum(
+                column_scalar(comb, digit, column) << column % comb.steps
+                for column, digit in enumerate(digits)
+            )
+            assert total % ORDER == scalar % ORDER
+
+
+def wnaf_digits(scalar: int) -> list[int]:
+    return [digit if digit < 16 else digit - 32 for digit in p256_ladder.wnaf(scalar)]
+
+
+@pytest.mark.parametrize("scalar", [*EDGES, 15, 16, 17, 31, 32, 0xF8F7 << 240, 0x1F << 251])
 def test_the_digits_of_the_window_add_up(scalar: int) -> None:
-    digits = [digit if digit < 8 else digit - 16 for digit in p256_ladder.wnaf(scalar)]
+    digits = wnaf_digits(scalar)
     assert sum(digit << bit for bit, digit in enumerate(digits)) == scalar
     for bit in range(len(digits)):
-        assert sum(1 for digit in digits[bit : bit + 4] if digit) <= 1
+        assert sum(1 for digit in digits[bit : bit + 5] if digit) <= 1
 
 
-def additions(u1: int, u2: int) -> list[tuple[int, int, int, int]]:
-    """The additions of the verification's ladder as (a, b, c, d): (a + b q) G plus (c + d q) G."""
-    digits = p256_comb.recode(u1)
-    window = p256_ladder.wnaf(u2)
-    a = b = 0
-    found = []
-    for step in range(len(window) - 1, -1, -1):
-        a, b = 2 * a, 2 * b
-        terms = []
-        if window[step]:
-            terms.append((0, window[step] if window[step] < 8 else window[step] - 16))
-        if step < p256_comb.STEPS:
-            columns = range(step, p256_comb.COLUMNS, p256_comb.STEPS)
-            terms += [(column_scalar(digits[column], column), 0) for column in columns]
-        for c, d in terms:
-            found.append((a, b, c, d))
-            a, b = a + c, b + d
-    assert (a % ORDER, b % ORDER) == (u1, u2)
-    return found
+def step_terms(comb: Comb, scalar: int, of_q: bool, step: int) -> list[Term]:
+    digits = comb.recode(scalar)
+    columns = range(step, comb.columns, comb.steps) if step < comb.steps else ()
+    found = [column_scalar(comb, digits[column], column) for column in columns]
+    return [(0, term) if of_q else (term, 0) for term in found]
+
+
+def plus(first: Term, second: Term) -> Term:
+    return first[0] + second[0], first[1] + second[1]
+
+
+def walk(steps: list[list[Term]], merged: int) -> Iterator[tuple[Term, Term]]:
+    """The additions of a ladder; the last `merged` steps add up their terms beforehand."""
+    point = (0, 0)
+    for index, terms in enumerate(steps):
+        point = plus(point, point)
+        while index >= len(steps) - merged and len(terms) > 1:
+            pairs = list(zip(terms[::2], terms[1::2], strict=False))
+            yield from pairs
+            terms = [plus(*pair) for pair in pairs] + terms[2 * len(pairs) :]
+        for term in terms:
+            yield point, term
+            point = plus(point, term)
+
+
+def plain_steps(u1: int, u2: int) -> list[list[Term]]:
+    window = wnaf_digits(u2)
+    return [
+        ([(0, window[step])] if window[step] else []) + step_terms(BASE, u1, False, step)
+        for step in range(len(window) - 1, -1, -1)
+    ]
+
+
+def prepared_steps(u1: int, u2: int) -> list[list[Term]]:
+    comb = Comb(p256_prepared.TEETH, p256_prepared.COLUMNS, p256_prepared.STEPS, ())
+    return [
+        step_terms(comb, u2, True, step) + step_terms(BASE, u1, False, step)
+        for step in range(comb.steps - 1, -1, -1)
+    ]
 
 
 def signature_for(q: int, u1: int, u2: int) -> tuple[bytes, bytes]:
@@ -95,49 +135,76 @@ def signature_for(q: int, u1: int, u2: int) -> tuple[bytes, bytes]:
     return (u1 * s % ORDER).to_bytes(32, "big"), r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
+def meetings(additions: Iterator[tuple[Term, Term]]) -> Iterator[tuple[int, int]]:
+    """Each key for which an addition meets equal (1) or opposite (-1) points."""
+    for (a, b), (c, d) in additions:
+        for sign in (1, -1):
+            difference, slope = (sign * c - a) % ORDER, (b - sign * d) % ORDER
+            if (a or b) and difference and slope:  # Else no key does, or there is no point yet.
+                yield sign, difference * pow(slope, -1, ORDER) % ORDER
+
+
 class Exceptions:
     """Counts what the ladder's additions meet, and passes them on."""
 
     def __init__(self) -> None:
-        self.equal = 0
-        self.opposite = 0
+        self.met = {1: 0, -1: 0}
 
     def add(self, point: tuple[int, int, int], x: int, y: int) -> tuple[int, int, int]:
-        zz = point[2] * point[2] % P
-        if point[2] and x * zz % P == point[0]:
-            if y * zz * point[2] % P == point[1]:
-                self.equal += 1
-            else:
-                self.opposite += 1
-        return add(point, x, y)
+        prime = p256_curve.P
+        zz = point[2] * point[2] % prime
+        if point[2] and x * zz % prime == point[0]:
+            self.met[1 if y * zz * point[2] % prime == point[1] else -1] += 1
+        return p256_curve.add(point, x, y)
 
 
+def exceptional_cases(prepared: bool, merged: bool) -> tuple[list[Case], dict[int, int]]:
+    draw = random.Random(SEED)
+    u1, u2 = draw.randrange(1, ORDER), draw.randrange(1, ORDER)
+    steps = prepared_steps(u1, u2) if prepared else plain_steps(u1, u2)
+    # A plain verification adds its window's point by itself.
+    merged_steps = len(steps) if merged and prepared else 0
+    cases, tried = [], {1: 0, -1: 0}
+    for sign, q in meetings(walk(steps, merged_steps)):
+        tried[sign] += 1
+        valid = (u1 + u2 * q) % ORDER != 0
+        key = encoded(multiple(q))
+        cases.append(verification(key, *signature_for(q, u1, u2), valid, prepared=prepared))
+    return cases, tried
+
+
+@pytest.mark.parametrize("prepared", [False, True], ids=["plain", "prepared"])
+@pytest.mark.parametrize("merged", [False, True], ids=["one by one", "merged"])
 def test_verification_is_right_where_any_addition_meets_itself_or_its_opposite(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, prepared: bool, merged: bool
 ) -> None:
     met = Exceptions()
     monkeypatch.setattr(p256_ladder, "add", met.add)
-    draw = random.Random(SEED)
-    tried = {1: 0, -1: 0}
-    for _ in range(SCALAR_PAIRS):
-        u1, u2 = draw.randrange(1, ORDER), draw.randrange(1, ORDER)
-        for a, b, c, d in additions(u1, u2):
-            for sign in tried:
-                difference = (sign * c - a) % ORDER
-                if difference == 0:
-                    continue  # The comb has not begun: no key makes these two points meet.
-                q = difference * pow(b - sign * d, -1, ORDER) % ORDER
-                public_key = encoded(multiple(q))
-                digest, signature = signature_for(q, u1, u2)
-                valid = (u1 + u2 * q) % ORDER != 0
-                arguments = (public_key, digest, signature)
-                assert p256.verify(*arguments) == valid, (SEED, u1, u2, q)
-                assert host_p256.verify(*arguments) == valid
-                assert oracle_verify(*arguments) == valid
-                tried[sign] += 1
-    assert min(tried.values()) >= SCALAR_PAIRS * (p256_comb.COLUMNS - 1)
-    assert met.equal >= tried[1]
-    assert met.opposite >= tried[-1]
+    monkeypatch.setattr(p256_ladder, "merge", p256_pairs.merge if merged else None)
+    cases, tried = exceptional_cases(prepared, merged)
+    for case in cases:
+        assert host_p256.verify(*case.arguments) == case.valid
+        assert oracle_verify(*case.arguments) == case.valid
+        if prepared:
+            key, *rest = case.arguments
+            assert p256.prepare(key).verify(*rest) == case.valid, (SEED, key.hex())
+        else:
+            assert p256.verify(*case.arguments) == case.valid, (SEED, case.arguments)
+    assert min(tried.values()) >= 40
+    if not merged:
+        assert met.met[1] >= tried[1] and met.met[-1] >= tried[-1]
+
+
+@pytest.mark.parametrize(("interpreter", "heap"), INTERPRETERS)
+def test_micropython_is_right_at_the_same_places(
+    interpreter: str, heap: str, tmp_path: Path
+) -> None:
+    """With 64 bits on long integers, merged; with 32 on the field machine, one by one."""
+    cases = []
+    for prepared in (False, True):
+        for merged in (False, True):
+            cases += exceptional_cases(prepared, merged)[0]
+    run_cases(interpreter, heap, cases, tmp_path)
 
 
 def test_the_base_ladder_is_right_where_it_adds_equal_points(
@@ -146,11 +213,15 @@ def test_the_base_ladder_is_right_where_it_adds_equal_points(
     """Twice a table entry: found among all of them are the scalars whose last addition doubles."""
     met = Exceptions()
     monkeypatch.setattr(p256_ladder, "add", met.add)
-    for column in (0, p256_comb.STEPS):
-        for digit in range(2 * ENTRIES):
-            private_key = (2 * column_scalar(digit, column) % ORDER).to_bytes(32, "big")
-            assert p256.public_key(private_key) == host_p256.public_key(private_key)
-    assert met.equal > 0
+    for column in (0, BASE.steps):
+        for digit in range(2 << (BASE.teeth - 1)):
+            scalar = 2 * column_scalar(BASE, digit, column) % ORDER
+            x, y = p256_ladder.multiply_base(scalar, 12345)
+            private_key = scalar.to_bytes(32, "big")
+            assert x.to_bytes(32, "big") + y.to_bytes(32, "big") == host_p256.public_key(
+                private_key
+            )
+    assert met.met[1] > 0
 
 
 @pytest.mark.parametrize("scalar", [0, 1, 2, 1 << 128, ORDER - 1])
@@ -158,3 +229,22 @@ def test_a_sum_with_a_zero_scalar_or_of_opposite_points(scalar: int) -> None:
     generator = (int(NIST256p.generator.x()), int(NIST256p.generator.y()))
     assert p256_ladder.multiply_sum(0, 0, generator)[2] == 0
     assert p256_ladder.multiply_sum(scalar, (ORDER - scalar) % ORDER, generator)[2] == 0
+
+
+def test_pairs_that_are_equal_or_opposite_are_left_to_the_ladder() -> None:
+    x, y = (int(coordinate) for coordinate in (NIST256p.generator.x(), NIST256p.generator.y()))
+    twice, thrice = (multiple(factor).to_affine() for factor in (2, 3))
+    other = (int(twice.x()), int(twice.y()))
+    opposite = (x, p256_curve.P - y)
+    total = (int(thrice.x()), int(thrice.y()))
+    assert p256_pairs.add_pairs([((x, y), (x, y)), ((x, y), other), ((x, y), opposite)]) == [
+        None,
+        total,
+        None,
+    ]
+    assert p256_pairs.merge([[(x, y), opposite], [], [(x, y), other], [other]]) == [
+        [(x, y), opposite],
+        [],
+        [total],
+        [other],
+    ]
