@@ -12,7 +12,8 @@ from rich.console import Console
 from boards.VIRTUAL.board import BoardError
 from firmware.purse.trust import Rejected
 from firmware.wire.layout import WireError
-from host_bridge.cli import bank, board, card, handover
+from host_bridge.bench.table import BenchError
+from host_bridge.cli import bank, bench, board, card, handover
 from host_bridge.cli.demo import demo
 from host_bridge.cli.verify import verify
 from host_bridge.crypto.keys import KeyFileError
@@ -31,6 +32,7 @@ _EXPECTED = (
     AmountError,
     BankRefused,
     BankUnreachable,
+    BenchError,
     BoardError,
     Broken,
     CardError,
@@ -61,6 +63,7 @@ bank.app.command()(handover.till)
 bank.app.command()(handover.root)
 app.add_typer(bank.app, name="bank")
 app.add_typer(board.app, name="board")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
