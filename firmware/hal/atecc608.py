@@ -114,6 +114,11 @@ class Atecc608:
         ]
         return b"".join(blocks)
 
+    def serial(self) -> bytes:
+        """The chip's own number, 9 bytes; no two chips have the same."""
+        block = self.read(CONFIG_ZONE, 0, BLOCK_SIZE)
+        return block[:4] + block[8:13]
+
     def lock_config(self, crc: int) -> None:
         """Locks the configuration for ever, if `crc` is that of its 128 bytes."""
         self._link.run((op.LOCK, op.LOCK_CONFIG, crc, b"", 0))
@@ -124,7 +129,7 @@ class Atecc608:
 
     def lock_slot(self, slot: int) -> None:
         """Keeps the contents of one slot, for ever, where its KeyConfig says Lockable."""
-        self._link.run((op.LOCK, op.LOCK_SLOT | _slot(slot) << 2 | op.LOCK_UNSEEN, 0, b"", 0))
+        self._link.run((op.LOCK, op.LOCK_SLOT | _slot(slot) << 2, 0, b"", 0))
 
 
 def _load(digest: bytes, by: int) -> "tuple[int, int, int, bytes, int]":

@@ -34,7 +34,7 @@ class ParseRefused(StatusError):
 
 
 class EccFault(StatusError):
-    """05: the computation on the curve went wrong; another try may succeed."""
+    """05: the computation on the curve went wrong, or a new key was none; try again."""
 
 
 class SelfTestFailed(StatusError):

@@ -44,5 +44,5 @@ COUNTER_INCREMENT = 1
 WHOLE_BLOCK = 0x80
 LOCK_CONFIG = 0x00
 LOCK_DATA = 0x01
-LOCK_SLOT = 0x02
+LOCK_SLOT = 0x02  # never looks at a CRC, so that the bit below is left out
 LOCK_UNSEEN = 0x80  # without a CRC of the contents

@@ -10,7 +10,11 @@ _COMMAND = 0x03  # the word address in front of a command
 _EMPTY_COMMAND = 7  # count, opcode, mode, two of parameter, two of CRC
 _CRC_SIZE = 2
 _STATUS_ANSWER = 4  # count, status, two of CRC
-_POLYNOMIAL = 0x8005
+# What the lowest four bits of a mirrored register do to it: polynomial 8005, mirrored A001.
+_NIBBLES = (
+    0x0000, 0xCC01, 0xD801, 0x1400, 0xF001, 0x3C00, 0x2800, 0xE401,
+    0xA001, 0x6C00, 0x7800, 0xB401, 0x5000, 0x9C01, 0x8801, 0x4400,
+)  # fmt: skip
 
 MAX_DATA = 128  # bytes that a command carries: VERIFY's signature and public key
 MAX_ANSWER = 64  # bytes of data in an answer: a public key, a signature
@@ -20,14 +24,16 @@ ANSWER_BUFFER = 1 + MAX_ANSWER + _CRC_SIZE
 
 def crc16(data: "bytes | bytearray | memoryview") -> int:
     """The chip's CRC: polynomial 8005 from 0, each byte's lowest bit first."""
-    crc = 0
+    table = _NIBBLES
+    crc = 0  # mirrored, as the bytes come
     for byte in data:
-        for bit in range(8):
-            difference = (byte >> bit ^ crc >> 15) & 1
-            crc = crc << 1 & 0xFFFF
-            if difference:
-                crc ^= _POLYNOMIAL
-    return crc
+        crc ^= byte
+        crc = crc >> 4 ^ table[crc & 15]
+        crc = crc >> 4 ^ table[crc & 15]
+    crc = crc >> 1 & 0x5555 | (crc & 0x5555) << 1
+    crc = crc >> 2 & 0x3333 | (crc & 0x3333) << 2
+    crc = crc >> 4 & 0x0F0F | (crc & 0x0F0F) << 4
+    return crc >> 8 | (crc & 0xFF) << 8
 
 
 def write_command(

@@ -39,6 +39,10 @@ class AnotherPlan(AteccError):
     """The chip is no ATECC608, or is locked with a configuration that is not this one."""
 
 
+class NotConfigured(AteccError):
+    """The chip has not been prepared for a purse, or was prepared for something else."""
+
+
 def plan() -> bytes:
     """The 128 bytes as this project writes them; those that it cannot write are zero."""
     zone = bytearray(CONFIG_SIZE)

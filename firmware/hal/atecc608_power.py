@@ -43,7 +43,9 @@ _IDLE = b"\x02"
 _WAKE_MS = 2  # tWHI is 1.5 ms
 _AWAKE_MS = 600  # tWATCHDOG is 0.7 s at least; the rest is for what the host does in between
 _POLL_MS = 2
-_WAKES = 3  # pulses until it counts as silent
+_BUSY_MS = 120  # for a command that a host which is no more has given: none takes longer
+_WAKES = 4  # pulses until it counts as silent
+_PATIENCE = 2  # so many of them without waiting for such a command
 
 
 class ChipPower:
@@ -67,7 +69,9 @@ class ChipPower:
 
     def wake(self) -> None:
         """Wakes the chip; its watchdog begins anew. Raises ChipSilent where there is none."""
-        for _ in range(_WAKES):
+        for pulse in range(_WAKES):
+            if pulse == _PATIENCE:  # data sheet, "I2C Synchronization"
+                self._clock.sleep_ms(_BUSY_MS)
             self._woke_at_ms = self._clock.ticks_ms()
             self._write(_GENERAL_CALL, b"\x00")  # nobody acknowledges it
             self._clock.sleep_ms(_WAKE_MS)

@@ -76,15 +76,17 @@ def encoded_counter(value: int) -> bytes:
 
 
 def _factory_config() -> bytearray:
+    """A chip as it comes, as read from several and published; the number is its own."""
     config = bytearray(128)
     config[0:4] = bytes([0x01, 0x23]) + secrets.token_bytes(2)
     config[4:8] = bytes([0x00, 0x00, 0x60, 0x02])
     config[8:13] = secrets.token_bytes(4) + bytes([0xEE])
-    config[13:20] = bytes([0x01, 0x01, 0x00, 0xC0, 0x00, 0x00, 0x00])
-    config[20:52] = bytes.fromhex("832087208f208f8f8f8f8f8f8f8f8f8f") * 2
+    config[13:20] = bytes([0xC1, 0x39, 0x00, 0xC0, 0x00, 0x00, 0x00])
+    config[20:36] = bytes.fromhex("832087208f20c48f8f8f8f8f9f8faf8f")
+    config[50:52] = bytes([0xAF, 0x8F])
     config[52:68] = 2 * encoded_counter(0)
-    config[86:92] = bytes([0x55, 0x55, 0xFF, 0xFF, 0x00, 0x00])
-    config[96:128] = bytes([0x33, 0x00]) * 16
+    config[86:90] = bytes([0x55, 0x55, 0xFF, 0xFF])
+    config[96:128] = bytes.fromhex(3 * "3300" + 5 * "1c00" + 7 * "3c00" + "1c00")
     return config
 
 
@@ -105,6 +107,8 @@ class Atecc608Double:
     steps: what the next increments of a counter add, where it is not one.
     torn_steps: what an increment that loses its power has added; a torn GENKEY leaves no key.
     before: by opcode and mode, what happens just before the next such command arrives.
+    warns: whether it refuses what its watchdog would not let it end; else it begins, and sleeps.
+    ecc_faults: how many of the next keys or signatures fail in their computation.
     """
 
     def __init__(self, clock: SimulatedClock, watchdog_ms: int = 1_300) -> None:
@@ -115,6 +119,8 @@ class Atecc608Double:
         self.steps: list[int] = []
         self.torn_steps = 0
         self.before: dict[tuple[int, int], Callable[[], object]] = {}
+        self.warns = True
+        self.ecc_faults = 0
         self.executed: list[int] = []  # opcodes that were carried out
         self.wakes = 0
         self.strikes = 0  # of the watchdog
@@ -243,12 +249,15 @@ class Atecc608Double:
             self._put(PARSE)
             return
         duration_us = 1000 * _TIMES[opcode][self.slow]
-        if now + duration_us > self._sleeps_us:
+        if self.warns and now + duration_us > self._sleeps_us:
             self.warnings += 1
             self._put(WATCHDOG)
             return
         self.executed.append(opcode)
         content, effect = handler(mode, parameter, group[5:-2])
+        if self.ecc_faults and opcode in (0x40, 0x41) and content not in (PARSE, EXECUTION):
+            self.ecc_faults -= 1
+            content, effect = ECC_FAULT, None
         self._put(content)
         self._ready_us = now + duration_us
         if effect is not None:
@@ -319,7 +328,7 @@ class Atecc608Double:
 
     def _lock(self, mode: int, parameter: int, data: bytes) -> Outcome:
         what = mode & 0x03
-        if data or what == 3:
+        if data or what == 3 or (what == 2 and mode & 0x80):
             return PARSE, None
         if what == 2:
             return self._lock_slot(mode >> 2 & 0x0F)

@@ -7,19 +7,17 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-from firmware.card.application import Application
 from firmware.hal.atecc608 import ADDRESS, Atecc608
 from firmware.hal.atecc608_element import AteccElement
 from firmware.hal.atecc608_plan import configure
-from firmware.purse.ports import Store
-from firmware.purse.purse import Purse
+from firmware.purse.ports import Element
 from firmware.wire.certificate import ROLE_PURSE, Certificate
-from host_bridge.crypto import p256
 from host_bridge.crypto.keys import SigningKey
 from tests.doubles.atecc608 import Atecc608Double, Eeprom
 from tests.doubles.desk import Desk
 from tests.doubles.i2c_bus import I2cBus, SimulatedClock
 from tests.doubles.in_process import InProcessCard
+from tests.doubles.power import PowerSupply
 
 TIER = 2
 DIGEST = bytes(range(32))
@@ -59,21 +57,20 @@ class ChipBench:
 class ChipCard(InProcessCard):
     """A card whose flash is a folder and whose element is a chip."""
 
-    def __init__(
-        self, folder: Path, bench: ChipBench, wrap: Callable[[Store], Store] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, bench: ChipBench, supply: PowerSupply | None = None) -> None:
         self.bench = bench
-        super().__init__(folder, wrap)
+        super().__init__(folder, supply)
 
     def boot(self) -> None:
         """Power was gone, for the host and for the chip."""
         self.bench.bus.cut(0, "")
         self.bench.double.cut_power()
         self.bench.boot()
-        store = self.store("purse")
-        self.element = AteccElement(self.bench.chip)  # type: ignore[assignment]
-        self.purse = Purse(store, self.element, p256.verify)
-        self.application = Application(store, self.purse)
+        super().boot()
+
+    def build_element(self) -> Element:
+        """The chip."""
+        return AteccElement(self.bench.chip)
 
 
 class TierDesk(Desk):

@@ -27,6 +27,13 @@ def test_info(bench: ChipBench) -> None:
     assert not bench.chip.has_key(4)
 
 
+def test_serial(fresh: ChipBench, bench: ChipBench) -> None:
+    serial = fresh.chip.serial()
+    assert (len(serial), serial[:2], serial[-1:]) == (9, b"\x01\x23", b"\xee")
+    assert serial == fresh.chip.config()[:4] + fresh.chip.config()[8:13]
+    assert bench.chip.serial() != serial
+
+
 def test_random(fresh: ChipBench, bench: ChipBench) -> None:
     assert bench.chip.random() != bench.chip.random()
     assert fresh.chip.random() == bytes.fromhex("ffff0000") * 8, "not locked, not random"
@@ -105,6 +112,23 @@ def test_the_counter_ends(bench: ChipBench) -> None:
     with pytest.raises(ExecutionRefused):
         bench.chip.count_up(0)
     assert bench.chip.counter(0) == COUNTER_END
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (0, "ffffffff00000000"),
+        (1, "7fffffff00000000"),
+        (16, "0000ffff00000000"),
+        (45, "0007000000010000"),  # as a chip in the field had it
+        (COUNTER_END, "00000001ffffffff"),
+    ],
+)
+def test_a_counter_in_the_configuration(bench: ChipBench, value: int, stored: str) -> None:
+    """Counters lie there in a form of their own; the driver asks COUNTER and never reads them."""
+    bench.double.eeprom.counters[0] = value
+    assert bench.chip.config()[52:60].hex() == stored
+    assert bench.chip.counter(0) == value
 
 
 def test_read_and_write(fresh: ChipBench) -> None:

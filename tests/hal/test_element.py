@@ -5,14 +5,19 @@ import pytest
 
 from firmware.hal.atecc608 import COUNTER_END
 from firmware.hal.atecc608_element import AteccElement
-from firmware.hal.atecc608_errors import AnswerGarbled, ChipSilent, ExecutionRefused
+from firmware.hal.atecc608_errors import (
+    AnswerGarbled,
+    ChipSilent,
+    EccFault,
+    ExecutionRefused,
+)
 from firmware.hal.atecc608_plan import KEY_SLOTS
 from firmware.purse.ports import CounterExhausted
 from firmware.purse.profile import IDENTITY_SLOT
 from host_bridge.crypto import p256
 from tests.hal.bench import DIGEST, TIER, ChipBench
 
-GENKEY = 0x40
+GENKEY, INFO = 0x40, 0x30
 INCREMENT = (0x24, 0x01)
 
 
@@ -48,6 +53,43 @@ def test_public_keys_are_computed_once(bench: ChipBench, element: AteccElement) 
     bench.double.executed.clear()
     assert again.public_key(1) == again.public_key(1)
     assert bench.double.executed.count(GENKEY) == 1
+
+
+def test_whether_there_is_a_key_is_asked_and_not_computed(
+    bench: ChipBench, element: AteccElement
+) -> None:
+    element.generate(1)
+    bench.boot()
+    again = AteccElement(bench.chip)
+    bench.double.executed.clear()
+    assert again.has_key(1)
+    assert not again.has_key(2)
+    assert not again.has_key(again.TOKEN_KEYS + 1)
+    assert GENKEY not in bench.double.executed
+    assert bench.double.executed.count(INFO) == 2
+
+
+def test_an_advance_is_one_command(bench: ChipBench, element: AteccElement) -> None:
+    element.counter()
+    bench.double.executed.clear()
+    element.advance()
+    assert bench.double.executed == [INCREMENT[0]]
+
+
+def test_a_refusal_short_of_the_end_is_not_the_end(
+    bench: ChipBench, element: AteccElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6581 and another try, rather than a purse that never pays again."""
+
+    def refuse(number: int) -> int:
+        raise ExecutionRefused("0F")
+
+    monkeypatch.setattr(bench.chip, "count_up", refuse)
+    with pytest.raises(ExecutionRefused):
+        element.advance()
+    bench.double.eeprom.counters[0] = COUNTER_END
+    with pytest.raises(CounterExhausted):
+        element.advance()
 
 
 def test_a_token_key_gives_way_to_the_next(element: AteccElement) -> None:
@@ -86,6 +128,23 @@ def test_a_key_that_power_tore(bench: ChipBench, element: AteccElement) -> None:
         element.generate(1)
     assert element.public_key(1) is None, "what was known of the old key is forgotten"
     assert p256.verify(element.generate(1), DIGEST, element.sign(1, DIGEST))
+
+
+@pytest.mark.parametrize("faults", [1, 2])
+def test_a_fault_of_the_computation_is_tried_again(
+    bench: ChipBench, element: AteccElement, faults: int
+) -> None:
+    bench.double.ecc_faults = faults
+    key = element.generate(1)
+    bench.double.ecc_faults = faults
+    assert p256.verify(key, DIGEST, element.sign(1, DIGEST))
+
+
+def test_faults_without_end_are_given_up(bench: ChipBench, element: AteccElement) -> None:
+    bench.double.ecc_faults = 3
+    with pytest.raises(EccFault):
+        element.generate(1)
+    assert element.public_key(1) is None
 
 
 def test_signatures_are_random(element: AteccElement) -> None:

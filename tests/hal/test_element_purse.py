@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from firmware.hal.atecc608 import COUNTER_END
 from firmware.hal.atecc608_element import AteccElement
 from firmware.wire import status
+from firmware.wire.apdu import LIFECYCLE_DAMAGED, LIFECYCLE_SYNC_ONLY
 from firmware.wire.layout import sha256
-from firmware.wire.limits import JOURNAL_KEPT
+from firmware.wire.limits import PAYMENTS_KEPT
 from host_bridge.crypto import p256
 from host_bridge.session.exchange import CardRefused
 from tests.card.bench import Bench, refusal
@@ -25,6 +27,7 @@ from tests.hal.bench import TIER, ChipBench, ChipCard, TierDesk
 
 LOADED = 1_000_000
 INCREMENT = (0x24, 0x01)
+NONCE = (0x16, 0x43)  # the digest of the first token
 
 
 class ChipTap(Bench):
@@ -182,9 +185,16 @@ def test_a_counter_that_jumps_while_the_card_lives(tap: ChipTap, step: int) -> N
     assert tap.card.purse.journal.waiting == [step + 1]
 
 
+def near_the_end(tap: ChipTap, left: int) -> None:
+    """A jump that the purse has on record: so many payments are left."""
+    tap.chip.double.steps = [COUNTER_END - left]
+    assert refusal(tap.session.pay, tap.desk.request(400)) == status.FAILURE
+    assert tap.card.element.counter() == COUNTER_END - left
+
+
 def test_a_jump_to_the_end(tap: ChipTap) -> None:
     """T17 and S11 together: the jump pays nothing, and nothing is paid any more."""
-    tap.chip.double.eeprom.counters[0] = COUNTER_END - 2
+    near_the_end(tap, 2)
     tap.chip.double.steps = [2]
     assert refusal(tap.session.pay, tap.desk.request(400)) == status.FAILURE
     assert refusal(tap.session.pay, tap.desk.request(400)) == status.COUNTER_EXHAUSTED
@@ -194,7 +204,7 @@ def test_a_jump_to_the_end(tap: ChipTap) -> None:
 
 def test_the_counter_at_its_end(tap: ChipTap) -> None:
     """T17: the last payment, then none; what is left can still be redeemed at the bank."""
-    tap.chip.double.eeprom.counters[0] = COUNTER_END - 1
+    near_the_end(tap, 1)
     tap.pay(tap.desk.request(400))
     assert refusal(tap.session.pay, tap.desk.request(400)) == status.COUNTER_EXHAUSTED
     tap.session.verify_pin(PIN)
@@ -206,18 +216,114 @@ def test_the_counter_at_its_end(tap: ChipTap) -> None:
 
 @pytest.mark.parametrize("counted", [False, True])
 def test_a_chip_that_fails_in_the_middle_of_a_payment(tap: ChipTap, counted: bool) -> None:
-    """6581, a word that leaves the till in doubt; afterwards it is paid, or was never begun."""
+    """6581, a word that leaves the till in doubt; the next tap completes the payment."""
     request = tap.desk.request(400)
     double = tap.chip.double
     lost = "garbled_answers" if counted else "garbled_commands"
     double.before[INCREMENT] = lambda: setattr(double, lost, 3)
     assert refusal(tap.session.pay, request) == status.MEMORY_FAILURE
     tap.tap()
-    word = refusal(tap.session.recover, request.payment_id)
-    assert word == (0x9000 if counted else status.NOT_FOUND)
-    assert tap.balance() == LOADED - (400 if counted else 0)
+    assert tap.card.element.counter() == 1, "the intent's number, taken once"
+    tap.verified(request, tap.session.recover(request.payment_id))
+    assert tap.balance() == LOADED - 400
     tap.verified(request, tap.session.pay(request))
     assert tap.balance() == LOADED - 400
+    assert tap.card.purse.journal.waiting == [1]
+
+
+def test_a_counter_that_moves_by_itself_ends_the_paying(tap: ChipTap) -> None:
+    """I11: the purse asks before each payment, not only at boot; what it has, the bank gets."""
+    tap.pay(tap.desk.request(400))
+    tap.chip.double.eeprom.counters[0] += 1
+    for _ in range(2):
+        assert refusal(tap.session.pay, tap.desk.request(400)) == status.CONDITIONS_NOT_MET
+        assert tap.card.purse.profile.lifecycle == LIFECYCLE_SYNC_ONLY
+        tap.boot()
+    assert tap.chip.double.eeprom.counters[0] == 2
+    tap.session.verify_pin(PIN)
+    assert [entry.counter for entry in tap.session.export(bytes(16)).entries] == [1]
+
+
+def test_a_chip_that_is_silent_while_an_intent_is_open(
+    tap: ChipTap, silence: Callable[[bool], None]
+) -> None:
+    """Damaged for that boot, with nothing written; the next reset completes the payment."""
+    request = tap.desk.request(400)
+    tap.chip.double.before[INCREMENT] = lambda: silence(True)
+    assert refusal(tap.session.pay, request) == status.MEMORY_FAILURE
+    flash = tap.card.flash()
+    tap.boot()
+    assert tap.card.purse.profile.lifecycle == LIFECYCLE_DAMAGED
+    assert tap.card.flash() == flash
+    silence(False)
+    tap.tap()
+    tap.verified(request, tap.session.recover(request.payment_id))
+    assert tap.balance() == LOADED - 400
+    assert tap.card.element.counter() == 1
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch, tap: ChipTap) -> Callable[[bool], None]:
+    """Takes the wire to the chip off, and puts it on again."""
+    double = tap.chip.double
+    low = double.line_low
+
+    def turn(is_silent: bool) -> None:
+        if is_silent:
+            double.cut_power()
+        monkeypatch.setattr(double, "line_low", (lambda us: None) if is_silent else low)
+
+    return turn
+
+
+def test_a_chip_that_is_silent_at_boot(tap: ChipTap, silence: Callable[[bool], None]) -> None:
+    """The card answers SELECT, pays nothing and writes nothing; the chip's return is enough."""
+    flash = tap.card.flash()
+    silence(True)
+    tap.boot()
+    request = tap.desk.request(400)
+    assert refusal(tap.session.pay, request) == status.CONDITIONS_NOT_MET
+    assert tap.card.flash() == flash
+    silence(False)
+    tap.tap()
+    tap.pay(request)
+    assert tap.balance() == LOADED - 400
+
+
+@pytest.mark.parametrize("opcode", [INCREMENT, NONCE], ids=["before it counts", "after"])
+def test_a_chip_that_falls_silent_in_a_payment(
+    tap: ChipTap, silence: Callable[[bool], None], opcode: tuple[int, int]
+) -> None:
+    """6581 for as long as it is silent; then it is completed and signed."""
+    request = tap.desk.request(400)
+    tap.chip.double.before[opcode] = lambda: silence(True)
+    assert refusal(tap.session.pay, request) == status.MEMORY_FAILURE
+    with pytest.raises((CardRefused, AssertionError)):
+        tap.tap().pay(request)
+    silence(False)
+    tap.tap()
+    tap.verified(request, tap.session.pay(request))
+    assert tap.balance() == LOADED - 400
+    assert tap.card.element.counter() == 1
+
+
+@pytest.mark.parametrize("counter", [0, 2, 100])
+def test_another_chip_pays_nothing_and_decides_nothing(tap: ChipTap, counter: int) -> None:
+    """Whatever its counter says, the card's records stay; the right chip put back ends it."""
+    tap.pay(tap.desk.request(400))
+    right, flash = tap.chip.double.eeprom, tap.card.flash()
+    other = ChipBench().configured().double.eeprom
+    other.counters[0] = counter
+    tap.chip.double.eeprom = other
+    tap.boot()
+    assert refusal(tap.session.pay, tap.desk.request(400)) == status.CONDITIONS_NOT_MET
+    assert tap.card.flash() == flash
+    assert other.counters[0] == counter
+    assert other.keys == {}
+    tap.chip.double.eeprom = right
+    tap.boot()
+    tap.pay(tap.desk.request(400))
+    assert tap.balance() == LOADED - 800
 
 
 def test_a_full_chip(tap: ChipTap) -> None:
@@ -226,7 +332,7 @@ def test_a_full_chip(tap: ChipTap) -> None:
         tap.desk.load(tap.session, 10, expires_at=NOW + 90 * DAY)  # spent before the large one
     assert refusal(tap.session.generate_key, bytes(16)) == status.NO_SPACE
     assert tap.balance() == LOADED + 10 * (AteccElement.TOKEN_KEYS - 1)
-    for _ in range(JOURNAL_KEPT + 1):  # the first of them spends notes that are forgotten then
+    for _ in range(PAYMENTS_KEPT + 1):  # the first of them spends notes that are forgotten then
         tap.pay(tap.desk.request(20))
         tap.session.verify_pin(PIN)
         export = tap.session.export(secrets.token_bytes(16))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card's program on the ESP32's board, under MicroPython: it boots and answers, come what may.
+
+The frames go in by stdin and out by stdout, as they do over the board's serial port.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from boards.VIRTUAL.runtime import runtime_path
+from firmware.wire import apdu, frame, status
+from firmware.wire.apdu import CLA_ISO, CLA_QALTA, Command, split_answer
+
+HEAP = "2m"  # for the source code, and for the flash; on a board both lie elsewhere
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {root!r})
+import vfs
+from tests.doubles import esp32_modules as doubles
+
+rows = []
+end = 0
+for name, blocks in (("vfs", 32), ("state", 4), ("counter", 3), ("journal", 24), ("copies", 16)):
+    rows.append((name, 1, 0x40, end, blocks * 4096))
+    end += blocks * 4096
+flash = doubles.NorFlash(end)
+doubles.install(doubles.Esp32Module(flash, rows), doubles.MachineModule((0, 22, 21), None))
+
+from firmware.hal.esp32_board import Esp32Board
+from firmware.hal.littlefs import READ_SIZES, PROG_SIZE
+from firmware.apps import card
+
+for name in {formatted}:
+    device = Esp32Board({{}}).partition(name)
+    vfs.VfsLfs2.mkfs(device, readsize=READ_SIZES[name], progsize=PROG_SIZE)
+card.main(Esp32Board({pins}))
+"""
+
+NO_CHIP: dict[str, int] = {}
+SILENT_CHIP = {"bus": 0, "scl": 1, "sda": 2}  # nothing hangs on these pins
+BOTH = ["vfs", "copies"]
+SELECT = Command(CLA_ISO, apdu.INS_SELECT, apdu.P1_SELECT_BY_NAME, 0, apdu.AID)
+PAY = Command(CLA_QALTA, apdu.INS_PAY, 0, 0, bytes(8))
+
+
+@pytest.mark.parametrize(
+    ("pins", "formatted"),
+    [
+        (NO_CHIP, BOTH),
+        (SILENT_CHIP, BOTH),
+        (NO_CHIP, []),
+        (NO_CHIP, ["vfs"]),
+        (NO_CHIP, ["copies"]),
+    ],
+    ids=["software element", "silent chip", "no littlefs", "no copies", "copies alone"],
+)
+@pytest.mark.parametrize("bits", [64, 32])
+def test_the_card_boots_and_answers(
+    bits: int,
+    pins: dict[str, int],
+    formatted: list[str],
+    root: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    request.getfixturevalue("micropython" if bits == 64 else "micropython32")
+    program = tmp_path / "card.py"
+    program.write_text(PROGRAM.format(root=str(root), pins=pins, formatted=formatted))
+    commands = [SELECT, PAY]
+    run = subprocess.run(
+        [runtime_path(bits), "-X", f"heapsize={HEAP}", program],
+        input=b"".join(
+            frame.encode(frame.COMMAND_APDU, number, command.raw)
+            for number, command in enumerate(commands)
+        ),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr.decode()
+    decoder = frame.Decoder()
+    fed = [decoder.feed(byte) for byte in run.stdout]
+    words = [split_answer(answer.payload)[1] for answer in fed if answer is not None]
+    assert words[0] == status.OK, "it can be selected, and says how it is"
+    assert words[1] != status.OK
+    assert len(words) == len(commands)
