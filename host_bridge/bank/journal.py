@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from sqlalchemy import Connection, Row, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -21,12 +20,14 @@ from firmware.wire.certificate import ROLE_TERMINAL, Certificate
 from firmware.wire.journal import CHAIN_START, JournalEntry
 from firmware.wire.layout import WireError, key_id, sha256
 from firmware.wire.token import parse_tokens
-from firmware.wire.transfer import PAYMENT_ID_SIZE, SEALED, Transfer
+from firmware.wire.transfer import PAYMENT_ID_SIZE
 from host_bridge.bank import schema
 from host_bridge.bank.notary import Notary, is_known
 from host_bridge.bank.office import Finding, Office
 from host_bridge.bank.policies import current_policy
 from host_bridge.bank.registry import holder_row, purse_row, take_challenge
+from host_bridge.bank.rollback import note_missing
+from host_bridge.bank.seals import Seal, unsealed
 from host_bridge.bank.settle import Loose, Settlement
 from host_bridge.sync.port import BankRefused, PurseSync, SaleResult, SaleState
 
@@ -84,6 +85,19 @@ class JournalDesk:
             with self._office.store.write() as connection:
                 self._office.keep_evidence(connection, "bundled export", str(error), raw)
 
+    def take_rescued(self, export: PurseExport, *, has_locked: bool) -> list[str]:
+        """An export out of a rescue file; the sentences of what was refused.
+
+        has_locked: the purse says that it locked itself.
+        """
+        try:
+            self._take(export, in_bundle=True)
+        except BankRefused as error:
+            return [f"the card's export was refused: {error}"]
+        with self._office.store.write() as connection:
+            note_missing(connection, export, self._office.clock(), has_locked=has_locked)
+        return []
+
     def newest(self, serial: bytes) -> PurseSync | None:
         """The acknowledgement that covers most of the purse's journal."""
         acks, statements = schema.acknowledgements, schema.statements
@@ -130,6 +144,9 @@ class JournalDesk:
             if fault.reason == FORK:
                 self._quarantine(connection, purse)
             return BankRefused(fault.sentence)
+        is_its_newest = known is None and not in_bundle
+        now = self._office.clock()
+        note_missing(connection, export, now, is_its_newest=is_its_newest)
         if purse.state != "active":
             return BankRefused(_BLOCKED)
         self._store(connection, export)
@@ -181,9 +198,7 @@ class JournalDesk:
     ) -> None:
         """What the purse sealed for its bank must be the entry's place in the journal."""
         for body in entry.transfer_bodies:
-            sealed = _unseal(purse.view_key, Transfer.fields_of(body)["sealed"])
-            place = (entry.counter, before[:_SEAL_CHAIN_SIZE])
-            if (sealed["counter"], sealed["chain"]) != place:
+            if unsealed(purse.view_key, body) != Seal(entry.counter, before[:_SEAL_CHAIN_SIZE]):
                 sentence = f"The seal of payment {entry.counter} names another place."
                 finding = Finding("seal", purse.serial.hex(), sentence)
                 self._office.note_finding(connection, finding)
@@ -288,11 +303,3 @@ def _fault_of_history(connection: Connection, export: PurseExport) -> Rejected |
 
 def _forked() -> Rejected:
     return Rejected(FORK, "This card has two histories, as a copied card has. It is blocked.")
-
-
-def _unseal(view_key: bytes, sealed: object) -> dict[str, object]:
-    """The one AES-128 block that the purse sealed under the view key."""
-    # One block with a counter in it, never repeated under one key: ECB is the block itself.
-    decryptor = Cipher(algorithms.AES(view_key), modes.ECB()).decryptor()
-    assert isinstance(sealed, bytes), "the layout says so"
-    return SEALED.unpack(decryptor.update(sealed) + decryptor.finalize())

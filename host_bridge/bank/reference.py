@@ -33,8 +33,10 @@ from host_bridge.bank.office import Clock, Finding, Office, Randomness
 from host_bridge.bank.policies import Policies
 from host_bridge.bank.registry import Registry
 from host_bridge.bank.reports import Aggregates, Balance, FraudCase, PurseLine, Reports, TAccount
+from host_bridge.bank.rescue import RescueDesk, RescueReport
 from host_bridge.bank.settle import Settlement
 from host_bridge.sync.port import Directory, PurseSync, SaleResult
+from host_bridge.sync.rescue_file import Rescue
 
 
 def _now() -> int:
@@ -60,6 +62,7 @@ class ReferenceBank:
         self._notary = Notary(office)
         self._settlement = Settlement(office, self._notary)
         self._journals = JournalDesk(office, self._notary, self._settlement)
+        self._rescues = RescueDesk(office, self._settlement, self._journals)
         self._reports = Reports(office)
 
     @classmethod
@@ -283,6 +286,13 @@ class ReferenceBank:
         """
         return self._settlement.payment_state(payment_id, payee)
 
+    def rescue(self, rescue: Rescue) -> RescueReport:
+        """Settle what was read of a purse that pays no more. Idempotent.
+
+        Each payment proves itself by the signature of its note's key; who brings it is no matter.
+        """
+        return self._rescues.settle(rescue)
+
     # ------------------------------------------------------------------ looking at it
 
     def totals(self) -> Totals:
@@ -318,7 +328,10 @@ class ReferenceBank:
         return self._reports.fraud_proof(proof_id)
 
     def findings(self) -> list[Finding]:
-        """What uploads brought that was not as it should be: refusals, forks, odd seals."""
+        """What uploads brought that was not as it should be: refusals, forks, odd seals.
+
+        Also each purse whose memory went back: what is missing, what of it is known by now.
+        """
         return self._reports.findings()
 
     def audit(self) -> list[Finding]:

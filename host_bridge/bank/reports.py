@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from firmware.wire.certificate import Certificate
 from firmware.wire.fraud_proof import FraudProof
 from firmware.wire.layout import key_id
-from host_bridge.bank import ledger, schema
+from host_bridge.bank import ledger, rollback, schema
 from host_bridge.bank.ledger import DT, NBK, Totals, bank_book, client_book, current
 from host_bridge.bank.office import Finding, Office
 from host_bridge.sync.port import BankRefused
@@ -274,17 +274,23 @@ class Reports:
         return FraudProof.parse(found[0])
 
     def findings(self) -> list[Finding]:
-        """What uploads brought that was not as it should be, oldest first."""
+        """What uploads brought that was not as it should be, oldest first.
+
+        Then the purses whose memory went back, as far as that is explained by now.
+        """
         findings, evidence = schema.findings, schema.evidence
         with self._office.store.read() as connection:
             seen = connection.execute(select(findings).order_by(findings.c.id)).all()
             kept = connection.execute(
                 select(evidence).order_by(evidence.c.seen_at, evidence.c.evidence_id)
             ).all()
-        return [Finding(row.kind, row.subject, row.sentence) for row in seen] + [
+            forgotten = rollback.findings(connection, self._office)
+        refused = [
             Finding(f"refused: {row.reason}", row.evidence_id.hex()[:16], row.sentence)
             for row in kept
         ]
+        found = [Finding(row.kind, row.subject, row.sentence) for row in seen]
+        return [*found, *refused, *forgotten]
 
 
 def _client_account(balance: Balance) -> TAccount:

@@ -193,6 +193,22 @@ journal = Table(
     UniqueConstraint("serial", "before"),
 )
 
+# Counters that a purse's statement does not explain. Its journal ends before `first`; up to `last`
+# goes its own counter ('counter', and 'purse' if it locked itself for that, so that it is no
+# jump), or what the bank has of its journal ('journal').
+missing_counters = Table(
+    "missing_counters",
+    metadata,
+    Column("serial", LargeBinary, ForeignKey("purses.serial"), primary_key=True),
+    Column("first", Integer, primary_key=True),
+    Column("last", Integer, primary_key=True),
+    Column("head", LargeBinary, nullable=False),  # the chain's hash before `first`
+    Column("how", String, primary_key=True),
+    Column("seen_at", Integer, nullable=False),
+    CheckConstraint("how IN ('counter', 'journal', 'purse')", name="missing_how"),
+    CheckConstraint("first <= last", name="missing_order"),
+)
+
 statements = Table(
     "statements",
     metadata,

@@ -80,19 +80,24 @@ class Settlement:
 
     def settle_loose(self, connection: Connection, transfer: Transfer) -> Loose:
         """A transfer without its chain: the tree knows it, or it waits for its parent."""
+        return self.judge_loose(connection, transfer)[0]
+
+    def judge_loose(self, connection: Connection, transfer: Transfer) -> tuple[Loose, str]:
+        """As `settle_loose`, with the sentence that says why it was refused."""
         if is_known(connection, transfer.record_id):
-            return Loose.SETTLED
+            return Loose.SETTLED, ""
         token = _token_of(connection, transfer)
         if token is None:
             self._let_wait(connection, transfer)
-            return Loose.WAITING
+            return Loose.WAITING, "what it came from is not known here"
         try:
             self._check(connection, token)
         except Rejected as error:
             self._office.keep_evidence(connection, error.reason, error.sentence, token.raw)
-            return Loose.UNSIGNED if error.reason == "signature" else Loose.REFUSED
+            is_signature = error.reason == "signature"
+            return Loose.UNSIGNED if is_signature else Loose.REFUSED, error.sentence
         self._settle(connection, token)
-        return Loose.SETTLED
+        return Loose.SETTLED, ""
 
     def _let_wait(self, connection: Connection, transfer: Transfer) -> None:
         table = schema.waiting

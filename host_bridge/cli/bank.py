@@ -17,9 +17,11 @@ from firmware.wire.layout import WireError
 from host_bridge.bank import FoundingPlan, ReferenceBank
 from host_bridge.bank.server import BankServer
 from host_bridge.bank.tables import t_account_table
+from host_bridge.cli.rescue import show_report
 from host_bridge.money import AmountError, format_tiyn, parse_tiyn
 from host_bridge.sync.bundle_file import BundleFileError, read_bundle
 from host_bridge.sync.port import BankRefused
+from host_bridge.sync.rescue_file import RescueFileError, read_rescue
 
 app = typer.Typer(help="The reference bank, in one folder.", no_args_is_help=True)
 client_app = typer.Typer(help="People with an account.", no_args_is_help=True)
@@ -256,7 +258,7 @@ def export_fraud(folder: _Folder, proof: str, file: Path) -> None:
 
 @app.command()
 def findings(folder: _Folder) -> None:
-    """What uploads brought that was not as it should be: refusals, forks, sales paid twice."""
+    """What was not as it should be: refusals, forks, sales paid twice, memory put back."""
     with _open(folder) as bank:
         table = Table("what", "about", "says", title="Findings")
         for finding in bank.findings():
@@ -278,6 +280,17 @@ def import_bundle(folder: _Folder, bundle: Path) -> None:
                 format_tiyn(result.amount_tiyn),
             )
         _console().print(table)
+
+
+@app.command()
+def rescue(
+    folder: _Folder,
+    file: Annotated[Path, typer.Argument(help="What `qalta card rescue` wrote.")],
+) -> None:
+    """Settle what was read of a purse that pays no more; the same file again changes nothing."""
+    with _open(folder) as bank:
+        found = read_rescue(file)
+        show_report(_console(), found, bank.rescue(found))
 
 
 @app.command()
@@ -345,6 +358,8 @@ def _one_sentence_errors() -> Iterator[None]:
         _fail(f"The file {error.filename} exists already.")
     except OSError as error:
         _fail(f"{error.filename or 'The file'}: {error.strerror}.")
+    except RescueFileError as error:
+        _fail(str(error))
     except WireError as error:
         _fail(f"The file cannot be read: {error}.")
     except (AmountError, BankRefused, BundleFileError) as error:

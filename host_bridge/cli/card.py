@@ -14,9 +14,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC_ONLY
+from firmware.wire.apdu import (
+    LIFECYCLE_ACTIVE,
+    LIFECYCLE_BLANK,
+    LIFECYCLE_DAMAGED,
+    LIFECYCLE_SYNC_ONLY,
+)
 from firmware.wire.certificate import PURPOSE_GENERAL
 from host_bridge.bank import ReferenceBank
+from host_bridge.cli.rescue import from_card, from_image
 from host_bridge.money import format_tiyn, parse_tiyn
 from host_bridge.session.exchange import CardError
 from host_bridge.session.purse import PurseSession, pin_bytes, puk_bytes
@@ -39,7 +45,8 @@ app = typer.Typer(
 _LIFECYCLES = {
     LIFECYCLE_BLANK: "blank",
     LIFECYCLE_ACTIVE: "active",
-    LIFECYCLE_SYNC_ONLY: "locked: its memory was rolled back or damaged; it can only be synced",
+    LIFECYCLE_SYNC_ONLY: "locked: its memory was put back to an older one; it can only be synced",
+    LIFECYCLE_DAMAGED: "damaged: it cannot read a part of its memory; see 'qalta card rescue'",
 }
 
 CardOption = Annotated[
@@ -170,3 +177,21 @@ def unblock(card: CardOption) -> None:
     with _selected(card) as session:
         session.unblock_pin(puk, new)
     typer.echo("The card has its new PIN.")
+
+
+@app.command()
+def rescue(
+    out: Annotated[Path, typer.Argument(help="A new file, for `qalta bank rescue`.")],
+    card: Annotated[
+        str, typer.Option("--card", help="A locked or damaged card: board:NAME, serial:/dev/…")
+    ] = "",
+    image: Annotated[
+        Path | None, typer.Option(help="The flash image of a board that answers no more.")
+    ] = None,
+) -> None:
+    """Read what can be read of a purse that pays no more, for its bank to settle."""
+    if bool(card) is (image is not None):
+        raise CardError("Say what to read: either --card or --image.")
+    found = from_card(card, out, ask_pin) if image is None else from_image(image, out)
+    for line in found:
+        typer.echo(line)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,8 @@ from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused,
 from host_bridge.transport.base import Transport
 
 T = TypeVar("T")
+
+MAX_STORED = 8192  # records of the journal's log that a purse is asked for
 
 
 class WrongPin(CardError):
@@ -165,11 +167,34 @@ class PurseSession:
         certificate = self.certificate()
         raw = self._export(apdu.P1_EXPORT_STATEMENT, data=challenge)
         statement = _parsed(Statement.parse, raw)
-        entries = [
-            _parsed(JournalEntry.parse, self._export(apdu.P1_EXPORT_ENTRY, index))
-            for index in range(statement.entries)
-        ]
+        entries = [self.entry(index) for index in range(statement.entries)]
         return PurseExport(certificate, statement, entries)
+
+    def entry(self, index: int) -> JournalEntry:
+        """One entry that waits for its acknowledgement, the oldest first; signed where it can be.
+
+        Raises CardRefused with 6A88 behind the last one. After the PIN only.
+        """
+        return _parsed(JournalEntry.parse, self._export(apdu.P1_EXPORT_ENTRY, index))
+
+    def stored_records(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(kind, payload) of the journal's log as it is stored, oldest first, from `first` on.
+
+        Only a purse that is locked or damaged gives them. Raises CardRefused, also on the way:
+        with 6581 where one record cannot be read, and what came before it stands.
+        """
+        for index in range(first, MAX_STORED):
+            data = apdu.STORED_INDEX.pack({"index": index})
+            try:
+                answer = self._export(apdu.P1_EXPORT_STORED, data=data)
+            except CardRefused as refused:
+                if refused.word == status.NOT_FOUND:
+                    return
+                raise
+            head = apdu.STORED_RECORD.size
+            kind = _parsed(apdu.STORED_RECORD.unpack, answer[:head])["kind"]
+            yield kind, answer[head:]
+        raise CardMisbehaved("the card's stored records do not end")
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
         """Brings the bank's acknowledgement: frees the journal and the offline limits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from provisioning.image import FLASH_SIZE
 from tests.cli.conftest import Shell
 
 ROOT = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
@@ -30,6 +31,17 @@ CASES = [
     (("card", "info", "--card", "/dev/none"), "/dev/none"),
     (("card", "load", "12x", "--card=board:x", "--bank=.", "--bank-name=b"), "'12x' is not"),
     (("card", "load", "1", "--card=board:x", "--bank=.", "--bank-name=b"), ""),
+    (("card", "rescue", "out"), "either --card or --image"),
+    (("card", "rescue", "out", "--card=board:x", "--image=text"), "either --card or --image"),
+    (("card", "rescue", "out", "--card=usb7"), "'usb7' names no card"),
+    (("card", "rescue", "out", "--card=board:carol"), "carol"),
+    (("card", "rescue", "text", "--card=board:carol"), "text exists already"),
+    (("card", "rescue", "text", "--image=text"), "text exists already"),
+    (("card", "rescue", "out", "--image=nowhere"), "nowhere cannot be read"),
+    (("card", "rescue", "out", "--image=."), "cannot be read"),
+    (("card", "rescue", "out", "--image=text"), "text is not as large as a flash image"),
+    (("card", "rescue", "no/out", "--image=flash"), "no/out cannot be written"),
+    (("bank", "rescue", "nowhere", "text"), "nowhere"),
     (("bank", "balances", "nowhere"), "nowhere"),
     (("bank", "found", "text"), "text"),
     (("bank", "audit", "."), ""),
@@ -54,6 +66,7 @@ def test_one_sentence(qalta: Shell, words: tuple[str, ...], says: str) -> None:
     (folder / "proof").write_bytes(b"\x07\x01" + bytes(100))
     (folder / "bundle").write_bytes(b"\x0a\x01" + bytes(100))
     (folder / "note").write_bytes(b"\x02\x01" + bytes(100))
+    (folder / "flash").write_bytes(b"\xff" * FLASH_SIZE)
     assert says in qalta.bad(*words, pin="2580")
 
 

@@ -8,7 +8,7 @@ from tests.cli.conftest import Shell
 PIN = "2580"
 
 
-def _bank_and_card(qalta: Shell) -> None:
+def bank_and_card(qalta: Shell) -> None:
     """A bank with a client and a merchant, a loaded card, and a till."""
     qalta.good("bank", "found", "mybank")
     qalta.good("bank", "client", "add", "mybank", "asel", "Asel", "--bank=bank-a", "--kyc=K1")
@@ -26,7 +26,7 @@ def _bank_and_card(qalta: Shell) -> None:
 
 
 def test_a_sale_from_nothing_to_the_books(qalta: Shell) -> None:
-    _bank_and_card(qalta)
+    bank_and_card(qalta)
     receipt = qalta.good("pos", "sell", "1250.50", "--card", "board:alice")
     assert "PAID, awaiting synchronisation" in receipt
 
@@ -58,7 +58,7 @@ def test_a_sale_from_nothing_to_the_books(qalta: Shell) -> None:
 
 
 def test_refusals_on_the_way(qalta: Shell) -> None:
-    _bank_and_card(qalta)
+    bank_and_card(qalta)
     sell = ("pos", "sell", "--card", "board:alice")
     assert "Not enough money" in qalta.bad(*sell, "6000")
     assert "wrong PIN, 2 tries left" in qalta.bad(

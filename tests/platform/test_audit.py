@@ -203,10 +203,31 @@ def test_migrations_lead_to_the_schema(town: Town) -> None:
     engine = create_engine(f"sqlite:///{town.folder / 'bank.sqlite'}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == "0001"
+        assert context.get_current_revision() == "0002"
         assert compare_metadata(context, metadata) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     engine.dispose()
+
+
+def test_a_bank_of_the_first_schema_goes_on(town: Town) -> None:
+    """A database that was founded before purses' missing counters were kept."""
+    purse = town.purse()
+    sale = town.pay(purse, town.cafe, town.load(purse, 1_000), 100)
+    town.bank.close()
+    with closing(sqlite3.connect(town.folder / "bank.sqlite")) as connection:
+        connection.execute("DROP TABLE missing_counters")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.commit()
+    bank = ReferenceBank(town.folder, clock=lambda: town.now)
+    bank.upload_sale(sale)
+    assert (bank.findings(), bank.audit()) == ([], [])
+    with closing(sqlite3.connect(town.folder / "bank.sqlite")) as connection:
+        (rules,) = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE tbl_name = 'missing_counters'"
+            " AND type = 'trigger'"
+        ).fetchone()
+    assert rules == 2
+    bank.close()
 
 
 def test_durability_and_foreign_keys_are_on(town: Town) -> None:
