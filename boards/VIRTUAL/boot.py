@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots the virtual board: `micropython boot.py FLASH_IMAGE`. Runs on MicroPython (unix).
 
-From here on the program sees what it would see on an ESP32: the flash is the whole file system,
-its `vfs` partition mounted at "/" and its `rom` partition at "/rom", and code is imported from
-"/rom" alone.
+From here on the program sees what it would see on an ESP32: a littlefs in the `vfs` partition,
+raw partitions for the logs, and the `romfs` partition mounted at "/rom"; code is imported from
+there alone.
 """
 
 import os
@@ -13,38 +13,60 @@ import vfs
 
 # Beside this file, and on the import path by that alone:
 from flash import FlashFile  # type: ignore[import-not-found]
-from partitions import (  # type: ignore[import-not-found]
-    PROG_SIZE,
-    READ_SIZE,
-    read_partitions,
-)
+from partitions import read_partitions  # type: ignore[import-not-found]
 from rom import map_rom  # type: ignore[import-not-found]
 
 
-def boot(image: str) -> None:
-    """Replace the PC's file system by the flash image; OSError or ValueError if it is none."""
-    partitions = read_partitions()
-    rom, money = partitions["romfs"], partitions["vfs"]
-    flash = FlashFile(image, money.offset, money.size)
-    firmware = vfs.VfsRom(map_rom(image, rom.offset, rom.size))
-    vfs.umount("/")  # the PC's own files
-    vfs.mount(vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROG_SIZE), "/")
-    vfs.mount(firmware, "/rom")
-    os.chdir("/")
-    sys.path[:] = ["/rom"]
+class VirtualHardware:
+    """What the card's program asks of its board (`firmware.apps.card`).
+
+    path: the flash image. Raises OSError or ValueError if that is none. A littlefs that does not
+    mount is no reason to stop: the card says so, and nobody formats what may hold money.
+    """
+
+    chip = None  # the secure element is software
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._partitions = read_partitions()
+        self.source = sys.stdin.buffer
+        self.sink = sys.stdout.buffer
+        # Opened now, and for the board's whole life: the PC's files are out of reach after this.
+        self._logs = {name: self._flash(name) for name in ("state", "counter", "journal")}
+        files, copies = self._flash("vfs"), self._flash("copies")
+        rom = self._partitions["romfs"]
+        firmware = vfs.VfsRom(map_rom(path, rom.offset, rom.size))
+        vfs.umount("/")  # the PC's own files
+        vfs.mount(firmware, "/rom")
+        os.chdir("/rom")
+        sys.path[:] = ["/rom"]
+        from firmware.hal.littlefs import mounted
+
+        self.files = mounted("vfs", files)
+        self.copies = mounted("copies", copies)
+        if self.files is None or self.copies is None:
+            print("A file system cannot be mounted.", file=sys.stderr)
+
+    def _flash(self, name: str) -> FlashFile:
+        partition = self._partitions[name]
+        return FlashFile(self._path, partition.offset, partition.size)
+
+    def partition(self, name: str) -> FlashFile:
+        """The block device of a log."""
+        return self._logs[name]
 
 
 def main() -> None:
     """Boot, then run the card application from the ROM partition."""
     try:
-        boot(sys.argv[1])
+        hardware = VirtualHardware(sys.argv[1])
     except (OSError, ValueError) as error:
-        print("The flash image cannot be mounted:", error, file=sys.stderr)
+        print("The flash image cannot be used:", error, file=sys.stderr)
         sys.exit(1)
 
     from firmware.apps import card
 
-    card.main()
+    card.main(hardware)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Runs on MicroPython (unix).
 import os
 
 _BLOCK_SIZE = 4096
-_ERASED = b"\xff" * _BLOCK_SIZE
+_ERASED = b"\xff" * 256  # a part of a block: what is written again and again until it is full
 
 # Requests of MicroPython's block device protocol (docs: vfs.AbstractBlockDev.ioctl).
 _INIT, _SHUTDOWN, _SYNC, _BLOCK_COUNT, _BLOCK_SIZE_OF, _ERASE = 1, 2, 3, 4, 5, 6
@@ -63,7 +63,8 @@ class FlashFile:
 
     def _erase(self, block: int) -> None:
         self._seek(block, 0, _BLOCK_SIZE)
-        self._file.write(_ERASED)
+        for _ in range(_BLOCK_SIZE // len(_ERASED)):
+            self._file.write(_ERASED)
 
     def _seek(self, block: int, offset: int, length: int) -> None:
         start = block * _BLOCK_SIZE + offset

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the flash is divided and its littlefs mounted: by the board, and by whoever makes images.
+"""How the flash is divided: for the board, and for whoever makes images.
 
 Reads the partition table, `partitions.csv`. Runs on MicroPython and on CPython.
 """
 
 BLOCK_SIZE = 4096
-
-# Arguments of VfsLfs2. Both sides must mount alike: the caches, of 4 * READ_SIZE bytes, decide how
-# long a file may be that lies within its folder. At MicroPython's defaults of 32 a payment took
-# 12,000 to 17,000 reads and 2 erases, because littlefs searches its folders in steps of READ_SIZE
-# and a journal entry did not fit into one; with these it takes 1,500 reads and 1 erase.
-READ_SIZE = 256
-PROG_SIZE = 32
 
 _TABLE = __file__.rsplit("/", 1)[0] + "/partitions.csv"
 

@@ -9,21 +9,34 @@ from firmware.wire import layout  # noqa: F401
 from firmware.wire import journal, policy, token  # noqa: F401
 from firmware.purse import trust, verify, profile  # noqa: F401
 from firmware.purse.purse import Purse
-from firmware.storage.record_store import RecordStore
-from firmware.hal.software_element import SoftwareElement
+from firmware.storage.memory import BoardMemory
+from firmware.storage.migrations import upgrade
 from firmware.hal.link import SerialLink, serve
 from firmware.card.application import Application
 
-import sys
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import Any
 
-_PURSE_FOLDER = "purse"
-_ELEMENT_FOLDER = "element"
+
+def main(board: "Any") -> None:
+    """Builds the card on a board and serves it until the link ends.
+
+    board: has `files` and `copies`, each a mounted littlefs or None; `partition(name)`, the block
+    device of the state, counter or journal; `chip`, an `Atecc608` or None; and the link's
+    `source` and `sink`.
+    """
+    memory = BoardMemory(board.files, board.copies, board.partition)
+    upgrade(memory)
+    purse = Purse(memory, _element(board, memory), p256.verify)
+    serve(SerialLink(board.source, board.sink), Application(memory, purse))
 
 
-def main() -> None:
-    """Builds the card and serves it until the link ends."""
-    store = RecordStore(_PURSE_FOLDER)
-    element = SoftwareElement(RecordStore(_ELEMENT_FOLDER))
-    purse = Purse(store, element, p256.verify)
-    link = SerialLink(sys.stdin.buffer, sys.stdout.buffer)
-    serve(link, Application(store, purse))
+def _element(board: "Any", memory: BoardMemory) -> "Any":
+    if board.chip is not None:
+        from firmware.hal.atecc608_element import AteccElement
+
+        return AteccElement(board.chip)
+    from firmware.hal.software_element import SoftwareElement
+
+    return SoftwareElement(memory.keys, memory.counter)

@@ -4,7 +4,7 @@
 from firmware.card.dispatch import find
 from firmware.card.session import Session
 from firmware.purse.personalisation import Personalisation
-from firmware.purse.ports import StorageDamaged, Store
+from firmware.purse.ports import Memory, StorageDamaged
 from firmware.purse.purse import Purse
 from firmware.wire import apdu, status
 from firmware.wire.apdu import CLA_CHAINED, CLA_ISO, CLA_SECURED, MAX_SHORT_ANSWER, Command
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 class Application:
     """One purse behind APDUs. `reset` begins a new tap, `process` answers one command."""
 
-    def __init__(self, store: Store, purse: Purse) -> None:
+    def __init__(self, memory: Memory, purse: Purse) -> None:
         self._purse = purse
-        self._personalisation = Personalisation(store, purse)
+        self._personalisation = Personalisation(memory.store, purse)
         self._in_doubt = False  # a command broke off: what the store holds is not known
         self.reset()
 
     def reset(self) -> None:
-        """The card came into the field: whatever the last reader had shown is forgotten."""
+        """The card came into the field: whatever the last reader had shown is forgotten.
+
+        What could not be read may be readable now: an element that did not answer, for one.
+        """
+        if self._purse.damage:
+            self._purse.reload()
         self._session = Session(self._purse, self._personalisation)
         self._channel: "SecureChannel | None" = None
         self._rest = b""  # of an answer that GET RESPONSE fetches
@@ -40,11 +45,8 @@ class Application:
             command = Command.parse(raw)
         except WireError:
             return _word(status.WRONG_LENGTH)
-        try:
-            if self._in_doubt:
-                self._purse.reload()
-        except (StorageDamaged, WireError, OSError):  # a stored record that is none is damaged too
-            return _word(status.MEMORY_FAILURE)
+        if self._in_doubt:
+            self._purse.reload()
         try:
             self._in_doubt = True  # until an answer stands, whatever is raised (MemoryError too)
             answer = self._answer(command)
@@ -56,6 +58,16 @@ class Application:
             return _word(status.MEMORY_FAILURE)
         self._in_doubt = False
         return answer
+
+    def rest(self) -> bool:
+        """For when nobody waits: makes room in the flash; says whether there was work."""
+        if self._in_doubt:
+            return False
+        try:
+            return self._purse.rest()
+        except (StorageDamaged, OSError):
+            self._in_doubt = True
+            return False
 
     def _answer(self, command: Command) -> bytes:
         if command.ins == apdu.INS_GET_RESPONSE and command.cla == CLA_ISO:

@@ -65,7 +65,8 @@ def serve(link: SerialLink, application: "object", hello: bytes = wire.HELLO) ->
         if frame is None:
             return
         link.write(dispatcher.answer(frame))
-        # Between the answer and the next command nobody waits: the place to clean up.
+        # Between the answer and the next command nobody waits: the place to clean up, and to
+        # erase flash ahead, a sector at a time.
         dispatcher.tidy()
 
 
@@ -128,6 +129,7 @@ class _Dispatcher:
 
         The peak is a lower bound where the heap ran full and was collected inside a command.
         """
+        self._application.rest()
         self._heap_peak = max(self._heap_peak, gc.mem_alloc())
         gc.collect()
 

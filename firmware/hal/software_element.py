@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The secure element of tier 0: keys and counter in files. For development only.
+"""The secure element of tier 0: keys and counter in plain flash. For development only.
 
-Whoever holds the board can read and copy these files; a production root never certifies it.
+Whoever holds the board can read and copy them; a production root never certifies it.
 A chip takes this class's place behind the same interface (`firmware.purse.ports.Element`).
 """
 
 import os
 
 from firmware.crypto import p256
-from firmware.purse.ports import CounterExhausted, Element, Store
+from firmware.purse.ports import CounterExhausted, Element, Log, Store
 
-_COUNTER = "counter"
+_COUNT = 8  # the kind of record in the counter's log: the counter, u32; the newest counts
+_COUNTER = "counter"  # the record that had it in storage version 1
 _COUNTER_SIZE = 4
 COUNTER_END = 2_097_151  # as an ATECC608 counts, so that no code relies on more
 
 
 class SoftwareElement(Element):
-    """Keys as records `key.<slot>` (private ‖ public) and the counter, in a store of its own."""
+    """Keys as records `key.<slot>` (private ‖ public) in a store; the counter in a log."""
 
     TIER = 0
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, log: Log) -> None:
         self._store = store
+        self._log = log
+        self._value: "int | None" = None  # of the counter, once it was read
 
     def generate(self, slot: int) -> bytes:
         """Makes a new key in `slot`, over any older one; returns its public key."""
@@ -47,15 +50,25 @@ class SoftwareElement(Element):
 
     def counter(self) -> int:
         """The monotonic counter."""
-        record = self._store.read(_COUNTER)
-        return 0 if record is None else int.from_bytes(record, "big")
+        if self._value is None:
+            self._log.load(self._see)
+        if self._value is None:
+            self._value = int.from_bytes(self._store.read(_COUNTER) or b"", "big")
+        return self._value
+
+    def _see(self, place: int, kind: int, payload: bytes) -> None:
+        if kind == _COUNT:
+            self._value = int.from_bytes(payload, "big")
+            self._log.keep_from(place)
 
     def advance(self) -> int:
         """Adds one to the counter, durably, and returns it. Raises CounterExhausted."""
         value = self.counter() + 1
         if value > COUNTER_END:
             raise CounterExhausted
-        self._store.replace(_COUNTER, value.to_bytes(_COUNTER_SIZE, "big"))
+        self._value = None  # should the write fail, what came of it is read again
+        self._log.keep_from(self._log.append(_COUNT, value.to_bytes(_COUNTER_SIZE, "big")))
+        self._value = value
         return value
 
     def counter_is_at_end(self) -> bool:
@@ -65,6 +78,10 @@ class SoftwareElement(Element):
     def random(self, size: int) -> bytes:
         """Random bytes from the system."""
         return os.urandom(size)
+
+    def rest(self) -> bool:
+        """Erases ahead for the counter, or mends a copy of a key."""
+        return self._log.rest() or self._store.rest()
 
 
 def _key_name(slot: int) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The notes on a purse: what is left of each, and which of them pay (protocol section 4)."""
 
+from firmware.purse.stored import PREFIX_SIZE
 from firmware.wire import status
 from firmware.wire.certificate import PURPOSE_BEST_MATCH, PURPOSE_GENERAL, Certificate
 from firmware.wire.limits import MAX_PIECES
@@ -18,6 +19,7 @@ class Held:
     def __init__(self, slot: int, note: Note) -> None:
         self.slot = slot
         self.parent = note.record_id
+        self.prefix = self.parent[:PREFIX_SIZE]
         self.value = note.value
         self.purpose = note.purpose
         self.max_payment = note.max_payment

@@ -8,6 +8,7 @@ leaves the state before; a cut after it leaves the state after, for RECOVER to a
 from firmware.crypto.aes import encrypt_block
 from firmware.purse import caps
 from firmware.purse.held import Held, Wish, choose
+from firmware.purse.ports import StorageDamaged
 from firmware.purse.trust import Rejected, UnknownSigner
 from firmware.purse.verify import check_terminal
 from firmware.wire import status
@@ -21,6 +22,7 @@ from firmware.wire.transfer import CVM_NONE, CVM_PIN, SEALED, Transfer
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
     from firmware.purse.purse import Purse
+    from firmware.purse.stored import StoredPayment
 
 
 class Request:
@@ -54,16 +56,22 @@ def pay(purse: "Purse", raw: bytes, with_pin: bool) -> bytes:
     if known is not None:
         if known.payee != request.payee.record_id or known.amount != request.amount:
             raise Refusal(status.WRONG_DATA)  # a till whose random numbers repeat
-        return answer(purse, known)
+        return answer_again(purse, known)
     policy = purse.profile.policy
     journal = purse.journal
     caps.check(policy, journal.since, request.amount, now, purse.last_sync, with_pin)
     wish = Wish(request.amount, request.purpose, request.payee, now)
     pieces = choose(purse.held, wish, policy)
+    purse.check_counter()
     if purse.element.counter_is_at_end():
         raise Refusal(status.COUNTER_EXHAUSTED)
+    for held, _ in pieces:
+        if not purse.element.has_key(held.slot):
+            raise StorageDamaged("the key of slot %d" % held.slot)
     entry = _plan(purse, request, pieces, with_pin)
-    return _carry_out(purse, entry)
+    if not purse.journal.has_room(entry):
+        raise Refusal(status.JOURNAL_FULL)
+    return _carry_out(purse, entry, [held.slot for held, _ in pieces])
 
 
 def _check_payee(purse: "Purse", request: Request, now: int) -> None:
@@ -85,7 +93,7 @@ def _plan(
     purse: "Purse", request: Request, pieces: "list[tuple[Held, int]]", with_pin: bool
 ) -> JournalEntry:
     """The entry that this payment will be, its transfers not yet signed."""
-    counter = purse.element.counter() + 1
+    counter = purse.journal.explained + 1  # `check_counter` has compared it
     sealed = {
         "counter": counter,
         "offline_total": purse.journal.since.total + request.amount,
@@ -120,28 +128,36 @@ def _plan(
     return JournalEntry.build(head, bodies)
 
 
-def _carry_out(purse: "Purse", entry: JournalEntry) -> bytes:
+def _carry_out(purse: "Purse", entry: JournalEntry, slots: "list[int]") -> bytes:
     """intent → counter → commit → sign → answer."""
-    purse.journal.write_intent(entry)
-    if purse.element.advance() != entry.counter:
+    purse.journal.write_intent(entry, slots)
+    taken = purse.element.advance()
+    if taken != entry.counter:
         # A chip's counter may jump where its power failed; the entry must carry the number
         # that was taken, so nothing is paid and the till asks again.
-        purse.journal.account_for(purse.element.counter())
-        purse.journal.drop_intent()
+        purse.journal.void_intent(taken)
         raise Refusal(status.FAILURE)
-    purse.journal.commit(entry)
-    purse.spent(entry)
+    purse.journal.commit(taken)
     return answer(purse, entry)
 
 
 def with_signatures(purse: "Purse", entry: JournalEntry) -> JournalEntry:
     """The entry with its signatures, made and stored now if a power cut came before them."""
     if not entry.is_signed:
+        entry.signatures = []
         for parent, body in zip(entry.parents, entry.transfer_bodies):
             slot, _ = purse.note_of(parent)
             entry.signatures.append(purse.element.sign(slot, sha256(body)))
         purse.journal.keep_signatures(entry)
     return entry
+
+
+def answer_again(purse: "Purse", known: "StoredPayment") -> bytes:
+    """The tokens of a payment that was made before. Raises Refusal(6985) if its note is gone."""
+    for piece in known.pieces:
+        if not any(held.prefix == piece["parent"] for held in purse.held):
+            raise Refusal(status.CONDITIONS_NOT_MET)
+    return answer(purse, purse.journal.at(known.counter))
 
 
 def answer(purse: "Purse", entry: JournalEntry) -> bytes:

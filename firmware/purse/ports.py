@@ -7,6 +7,10 @@ them on a board; a test may hand in its own.
 
 from firmware.wire.limits import TOKEN_KEYS
 
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class StorageDamaged(Exception):
     """A stored record is not what was written. The purse refuses to pay and keeps it."""
@@ -34,10 +38,6 @@ class Store:
         """Writes the record, durably, before it returns."""
         raise NotImplementedError
 
-    def rename(self, old: str, new: str) -> None:
-        """Gives a record another name in one step, over whatever had that name."""
-        raise NotImplementedError
-
     def remove(self, name: str) -> None:
         """Forgets the record; it is no error if there is none."""
         raise NotImplementedError
@@ -46,11 +46,66 @@ class Store:
         """The names that begin with `prefix`, sorted."""
         raise NotImplementedError
 
+    def rest(self) -> bool:
+        """Mends what can wait until nobody does; says whether there was work."""
+        return False
+
+
+LOST = 0  # the kind of what stands in a log where a record between others was lost
+
+
+class Log:
+    """Records in the order in which they were stored; the oldest go when they are not needed.
+
+    A `place` is where a record lies: a number that grows from record to record.
+    """
+
+    @property
+    def first_place(self) -> int:
+        """What lay before this place is gone."""
+        raise NotImplementedError
+
+    def load(self, see: "Callable[[int, int, bytes], None]") -> None:
+        """Reads it all anew: `see(place, kind, payload)` for each record, the oldest first.
+
+        Where records are missing between two others, it sees one of the kind LOST.
+        """
+        raise NotImplementedError
+
+    def read(self, place: int) -> "tuple[int, bytes]":
+        """Kind and payload of the record at a place. Raises StorageDamaged."""
+        raise NotImplementedError
+
+    def append(self, kind: int, payload: bytes) -> int:
+        """Stores a record, durably, and returns its place. It may take as long as an erase."""
+        raise NotImplementedError
+
+    def has_room(self, *sizes: int) -> bool:
+        """Whether payloads of these sizes can be stored with no erase."""
+        raise NotImplementedError
+
+    def keep_from(self, place: int) -> None:
+        """Says that no record before this place is needed any more."""
+        raise NotImplementedError
+
+    def rest(self) -> bool:
+        """Does a part of what makes room, when nobody waits; says whether there was work."""
+        raise NotImplementedError
+
+
+class Memory:
+    """What a purse keeps: named records that seldom change, and two logs of what often does."""
+
+    store: Store
+    state: Log
+    journal: Log
+
 
 class Element:
     """Keys that never leave it, in numbered slots, and a counter that never goes back."""
 
     TIER = 0
+    COUNTER_JUMP = 0  # how much more than one an `advance` may add that loses its power
     TOKEN_KEYS = TOKEN_KEYS  # slots 1 to this many are for token keys, 0 is the identity's
 
     def generate(self, slot: int) -> bytes:
@@ -60,6 +115,10 @@ class Element:
     def public_key(self, slot: int) -> "bytes | None":
         """The public key in `slot`, or None where it is empty."""
         raise NotImplementedError
+
+    def has_key(self, slot: int) -> bool:
+        """Whether `sign` will find its key: asked before a payment, not after."""
+        return self.public_key(slot) is not None
 
     def sign(self, slot: int, digest: bytes) -> bytes:
         """Signs a SHA-256 digest with the key in `slot`: r‖s, 64 bytes."""
@@ -80,3 +139,7 @@ class Element:
     def random(self, size: int) -> bytes:
         """Random bytes fit for keys and challenges."""
         raise NotImplementedError
+
+    def rest(self) -> bool:
+        """Does a part of what can wait until nobody does; says whether there was work."""
+        return False

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who a purse is and whom it believes: what personalisation gave it, and what came since."""
 
-from firmware.purse.ports import Element, Store
+from firmware.purse.ports import Element, StorageDamaged, Store
+from firmware.purse.state import State
 from firmware.purse.trust import Rejected, Trust
 from firmware.wire import status
 from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK
@@ -24,18 +25,42 @@ _PURSE = "purse"
 _VIEW_KEY = "view-key"
 _POLICY = "policy"
 _KNOWN = "known."
+NOTES = "note."  # a note's record, by its slot
 
 
 class Profile:
     """The purse's own records. Before ACTIVE they are written, afterwards only some grow."""
 
-    def __init__(self, store: Store, element: Element, verify: "Verify") -> None:
+    def __init__(self, store: Store, element: Element, verify: "Verify", state: State) -> None:
         self._store = store
         self._element = element
         self._verify = verify
-        self.lifecycle = (store.read(_LIFECYCLE) or bytes([LIFECYCLE_BLANK]))[0]
+        self._state = state
+        self.lifecycle = LIFECYCLE_BLANK
+        self.currency = 0  # ISO 4217 of the money it holds; 0 before it is active
+
+    def load(self) -> None:
+        """Reads what is there. Raises StorageDamaged or WireError for what should be and is not.
+
+        A purse says twice that it is one: in its state, and in a record beside it. Where only the
+        record is left, the card is no blank one.
+        """
+        if not self._state.is_there and self._store.read(_LIFECYCLE) is not None:
+            raise StorageDamaged("the state")
+        self.lifecycle = self._state["lifecycle"]
+        if self.lifecycle == LIFECYCLE_BLANK and self._store.names(NOTES):
+            raise StorageDamaged("the newest state")
         if self.lifecycle != LIFECYCLE_BLANK:
             self._open()
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """A policy that is older than the state says is one that the flash took back."""
+        version = self._state["policy_version"]
+        if self.policy.policy_version < version:
+            raise StorageDamaged(_POLICY)
+        if self.policy.policy_version > version:  # a power cut came between the two
+            self._state.change(policy_version=self.policy.policy_version)
 
     def _open(self) -> None:
         """Reads what an active purse needs at every tap."""
@@ -47,18 +72,22 @@ class Profile:
         self.tier = own.tier
         self.certified_at = own.not_before
         self.policy = Policy.parse(read(_POLICY))
+        self.currency = self.bank.currency
         self.trust.add(self.bank)
         for name in self._store.names(_KNOWN):
-            self.trust.add(Certificate.parse(read(name)))
+            self._remember(name)
+        read(_VIEW_KEY)  # without it nothing can be paid: better known now than then
+
+    def _remember(self, name: str) -> None:
+        """One that cannot be read is forgotten: whoever needs it presents it again."""
+        try:
+            self.trust.add(Certificate.parse(self._read(name)))
+        except (StorageDamaged, WireError, Rejected):
+            pass
 
     def _read(self, name: str) -> bytes:
-        """A record that personalisation left; an empty one fits no parser."""
-        return self._store.read(name) or b""
-
-    @property
-    def currency(self) -> int:
-        """ISO 4217 of the money it holds; 0 before it is active."""
-        return 0 if self.lifecycle == LIFECYCLE_BLANK else self.bank.currency
+        """A record that personalisation left. Raises StorageDamaged where it is not there."""
+        return self._store.must_read(name)
 
     @property
     def certificate(self) -> bytes:
@@ -100,6 +129,15 @@ class Profile:
         known = self._element.public_key(IDENTITY_SLOT)
         return known or self._element.generate(IDENTITY_SLOT)
 
+    def check_element(self) -> None:
+        """Raises StorageDamaged where the element is not the one that the certificate is over.
+
+        Before anything else is asked of it: another one's counter must decide no payment.
+        """
+        own = Certificate.parse(self.certificate)
+        if self._element.public_key(IDENTITY_SLOT) != own.public_key:
+            raise StorageDamaged("the identity key in the secure element")
+
     def activate(self) -> None:
         """Checks that everything is there and fits together; from now on it is a purse.
 
@@ -107,26 +145,31 @@ class Profile:
         """
         try:
             self._check_complete()
-        except (Rejected, WireError):  # of what is missing, too
+        except (Rejected, WireError, StorageDamaged):  # of what is missing, too
             raise Refusal(status.CONDITIONS_NOT_MET) from None
         self._store.replace(_LIFECYCLE, bytes([LIFECYCLE_ACTIVE]))
+        version = self.policy.policy_version
+        self._state.change(lifecycle=LIFECYCLE_ACTIVE, policy_version=version)
         self.lifecycle = LIFECYCLE_ACTIVE
 
     def _check_complete(self) -> None:
         self._open()
         own = Certificate.parse(self.certificate)
-        if self.bank.role != ROLE_BANK or not self.view_key:
+        if self.bank.role != ROLE_BANK:
             raise Rejected("bank", "this is no bank")
         self.trust.check_holder(own, ROLE_PURSE, own.not_before)
         if own.issuer != self.bank.key_id or own.public_key != self.identity_key():
             raise Rejected("purse", "the certificate is not over this purse's key")
+        if self._element.counter():
+            raise Rejected("counter", "numbers of this element's counter were used before")
         if own.tier > self._element.TIER:
             raise Rejected("tier", "the certificate promises more than the element keeps")
         self._check_policy(self.policy)
 
     def lock(self, lifecycle: int) -> None:
         """Moves to a state that no longer pays; the card has no way back from it."""
-        self._store.replace(_LIFECYCLE, bytes([lifecycle]))
+        if self._state["lifecycle"] != lifecycle:
+            self._state.change(lifecycle=lifecycle)
         self.lifecycle = lifecycle
 
     def present(self, data: bytes) -> None:
@@ -168,6 +211,7 @@ class Profile:
         if policy.policy_version <= self.policy.policy_version:
             raise Refusal(status.CONDITIONS_NOT_MET)
         self._store.replace(_POLICY, data)
+        self._state.change(policy_version=policy.policy_version)
         self.policy = policy
 
     def _check_policy(self, policy: Policy) -> None:

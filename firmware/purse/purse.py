@@ -5,81 +5,142 @@ from firmware.purse import payment
 from firmware.purse.access import Access
 from firmware.purse.held import Held
 from firmware.purse.journal import Journal
-from firmware.purse.ports import Element, Store
-from firmware.purse.profile import IDENTITY_SLOT, Profile
+from firmware.purse.ports import LOST, Element, Memory, StorageDamaged
+from firmware.purse.profile import IDENTITY_SLOT, NOTES, Profile
+from firmware.purse.state import NOTE, State
 from firmware.purse.trust import Rejected, UnknownSigner
 from firmware.wire import status
 from firmware.wire.acknowledgement import Acknowledgement
-from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_BLANK, LIFECYCLE_SYNC_ONLY
+from firmware.wire.apdu import (
+    LIFECYCLE_ACTIVE,
+    LIFECYCLE_BLANK,
+    LIFECYCLE_DAMAGED,
+    LIFECYCLE_SYNC_ONLY,
+)
 from firmware.wire.certificate import PURPOSE_GENERAL
-from firmware.wire.journal import JournalEntry, KeyAttestation, Statement
-from firmware.wire.layout import sha256
-from firmware.wire.limits import COUNTER_JUMP
+from firmware.wire.journal import KeyAttestation, Statement
+from firmware.wire.layout import WireError, sha256
+from firmware.wire.limits import TOKEN_KEYS
 from firmware.wire.note import Note
 from firmware.wire.policy import BAN_LOAD
 from firmware.wire.status import Refusal
-from firmware.wire.transfer import Transfer
 
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
-    from firmware.purse.trust import Verify
+    from typing import Any
 
-_NOTE = "note."
+    from firmware.purse.trust import Verify
 
 
 class Purse:
-    """One purse on a store and a secure element.
+    """One purse on a board's memory and a secure element.
 
-    `verify(public_key, digest, signature) -> bool` is the signature check.
+    `verify(public_key, digest, signature) -> bool` is the signature check. `damage` says what
+    cannot be read, and is "" on a sound purse; a damaged one answers, pays nothing, and writes
+    nothing that could cover what is left.
     """
 
-    def __init__(self, store: Store, element: Element, verify: "Verify") -> None:
-        self._store = store
+    def __init__(self, memory: Memory, element: Element, verify: "Verify") -> None:
+        self._memory = memory
+        self._store = memory.store
         self._verify = verify
         self.element = element
-        self.access = Access(store)
         self.reload()
+        try:
+            while self.rest():  # ends: each round erases a missing sector, or mends a copy
+                pass
+        except OSError:  # whoever needs the room will meet the same, and say so
+            pass
 
     # -- what a power cut leaves -------------------------------------------------------------
 
     def reload(self) -> None:
         """Reads everything anew; completes or forgets whatever a cut left half done.
 
-        It runs at boot, and wherever a failure may have set memory and store apart.
+        It runs at boot, and wherever a failure may have set memory and store apart. What cannot
+        be read is no reason to be silent: the purse is then damaged, and says so.
         """
-        self.profile = Profile(self._store, self.element, self._verify)
-        self.journal = Journal(self._store)
+        self.damage = ""
+        self._places: "list[int]" = []  # of the journal's records, while they are rescued
         self.held: "list[Held]" = []
-        for name in self._store.names(_NOTE):
-            self.held.append(self._read_held(int(name[len(_NOTE) :])))
+        self.state = State(self._memory.state)
+        self.access = Access(self.state)
+        self.profile = Profile(self._store, self.element, self._verify, self.state)
+        try:
+            self._load()
+        except StorageDamaged as error:
+            self._is_damaged("%s cannot be read" % error)
+        except (WireError, Rejected) as error:  # a stored record that is none, or not its own
+            self._is_damaged(str(error))
+        except OSError as error:  # of the flash, or of an element that does not answer
+            self._is_damaged("memory failure %s" % error)
+
+    def _is_damaged(self, damage: str) -> None:
+        self.damage = damage
+        self.profile.lifecycle = LIFECYCLE_DAMAGED
+
+    def _load(self) -> None:
+        self.state.load()
+        self.profile.load()
+        if self.profile.lifecycle != LIFECYCLE_BLANK:
+            for slot in range(1, TOKEN_KEYS + 1):
+                note = self.state.note(slot)
+                if note is not None:
+                    self.held.append(self._read_held(slot, note))
+        if not self.is_blank:
+            self.profile.check_element()
+        self.journal = Journal(self._memory.journal, self.state, self.held)
+        if not self.journal.is_whole:
+            raise StorageDamaged("a part of the journal")
         self._finish_intent()
-        for counter in self.journal.counters:
-            self.spent(self.journal.at(counter))
+
+    def _read_held(self, slot: int, stands: "dict[str, Any]") -> Held:
+        held = Held(slot, Note.parse(self._store.must_read(_note_name(slot))))
+        if held.prefix != stands["parent"]:
+            raise StorageDamaged(_note_name(slot))
+        held.start, held.seq = stands["start"], stands["seq"]
+        return held
 
     def _finish_intent(self) -> None:
-        """Completes or forgets what a power cut left, and notices a memory that is not its own.
+        """Completes what a power cut left, and notices a memory that is not its own.
 
-        An intent whose counter was taken is a payment; one whose counter was not, is none. A
-        counter that no entry explains means that the flash was put back or lost a part of
-        itself: the purse no longer pays (invariant I11), and keeps what it has for its bank.
+        An intent is completed, whether its counter was taken or not. Were one forgotten, its
+        number would go to another payment, and the flash as it was before, put back under that
+        number, would look like a cut and pay the same units twice. A counter that no entry
+        explains means that the flash was put back or lost a part of itself: the purse no
+        longer pays (invariant I11), and keeps what it has for its bank.
         """
         journal, counter = self.journal, self.element.counter()
-        intent = journal.intent()
-        if intent is not None and counter < intent.counter:
-            journal.drop_intent()
-        elif intent is not None and counter - intent.counter <= COUNTER_JUMP:
-            journal.account_for(counter)
-            journal.commit(intent)
+        intent = journal.intent
+        if intent is not None and counter == journal.explained == intent.counter - 1:
+            counter = self.element.advance()
+        if intent is not None and 0 <= counter - intent.counter <= self.element.COUNTER_JUMP:
+            journal.commit(counter)
+        if counter != journal.explained and journal.has_gap:
+            raise StorageDamaged("a part of the journal")
         if counter != journal.explained and not self.is_blank:
             self.profile.lock(LIFECYCLE_SYNC_ONLY)
 
-    def spent(self, entry: JournalEntry) -> None:
-        """Takes note, in memory, of what a committed entry spent."""
-        for body in entry.transfer_bodies:
-            fields = Transfer.fields_of(body)
-            for held in self.held:
-                if held.parent == fields["parent"]:
-                    held.spent_to(fields["end"], fields["seq"])
+    def check_counter(self) -> None:
+        """Locks the purse, and raises Refusal(6985), if the counter has moved by itself."""
+        if self.element.counter() != self.journal.explained:
+            self.profile.lock(LIFECYCLE_SYNC_ONLY)
+            raise Refusal(status.CONDITIONS_NOT_MET)
+
+    def rest(self) -> bool:
+        """Does a part of what can wait until nobody does: erases ahead, mends copies.
+
+        It runs at boot and behind every answer; says whether there was work. A damaged purse
+        leaves its flash as it is.
+        """
+        if self.damage:
+            return False
+        return (
+            self.journal.rest()
+            or self.element.rest()
+            or self._memory.state.rest()
+            or self._store.rest()
+        )
 
     # -- state -------------------------------------------------------------------------------
 
@@ -89,8 +150,18 @@ class Purse:
             raise Refusal(status.CONDITIONS_NOT_MET)
 
     def require_opened(self) -> None:
-        """Raises Refusal(6985) before personalisation; a purse that is locked may still sync."""
+        """Raises Refusal(6985) before personalisation; a purse that is locked may still sync.
+
+        Raises StorageDamaged where a part of what a purse needs cannot be read.
+        """
+        if self.damage:
+            raise StorageDamaged(self.damage)
         self.require(LIFECYCLE_ACTIVE, LIFECYCLE_SYNC_ONLY)
+
+    def require_pin_readable(self) -> None:
+        """The same, but that a damaged purse, too, asks for its PIN as long as it can."""
+        if not (self.damage and self.access.has_pin):
+            self.require_opened()
 
     def now(self, time: int) -> int:
         """The later of the payee's clock and what its own bank last signed."""
@@ -135,8 +206,11 @@ class Purse:
             return
         slot = self._slot_of(note.owner)
         self._check_note(note)
+        held = Held(slot, note)
         self._store.replace(_note_name(slot), note.raw)
-        self.held.append(Held(slot, note))
+        # From here on the purse has the note: a file that the state does not name is none.
+        self.state.change(notes=self.state.notes_with(slot, _stands(held)))
+        self.held.append(held)
 
     def _check_note(self, note: Note) -> None:
         if note.currency != self.profile.currency:
@@ -168,20 +242,21 @@ class Purse:
         A late RECOVER may lose its note by that. But a purse whose slots were all spent by its
         last payments has no money to make those payments older with: it must be loaded.
         """
-        last_use: "dict[bytes, int]" = {}  # of a note: the counter of its newest entry
+        last_use: "dict[bytes, int]" = {}  # by a note's prefix: the counter of its newest entry
         for counter in self.journal.counters:
-            for parent in self.journal.at(counter).parents:
-                last_use[parent] = counter
+            for piece in self.journal.payment(counter).pieces:
+                last_use[piece["parent"]] = counter
         spent = [
             held
             for held in self.held
-            if held.left == 0 and last_use.get(held.parent, 0) <= self.journal.acknowledged
+            if held.left == 0 and last_use.get(held.prefix, 0) <= self.journal.acknowledged
         ]
         if not spent:
             raise Refusal(status.NO_SPACE)
-        held = min(spent, key=lambda held: last_use.get(held.parent, 0))
+        held = min(spent, key=lambda held: (last_use.get(held.prefix, 0), held.slot))
         # The new key first: under the old one the spent note could be loaded again.
         self.element.generate(held.slot)
+        self.state.change(notes=self.state.notes_with(held.slot, bytes(NOTE.size)))
         self._store.remove(_note_name(held.slot))
         self.held.remove(held)
         return held.slot
@@ -202,16 +277,19 @@ class Purse:
     def recover(self, payment_id: bytes) -> bytes:
         """The very same answer as the PAY that was torn. Raises Refusal(6A88) if none was."""
         self.require_opened()
-        entry = self.journal.find(payment_id)
-        if entry is None:
+        known = self.journal.find(payment_id)
+        if known is None:
             raise Refusal(status.NOT_FOUND)
-        return payment.answer(self, entry)
+        return payment.answer_again(self, known)
 
     def note_of(self, parent: bytes) -> "tuple[int, bytes]":
         """Slot and bytes of the note with this RecordId. Raises Refusal(6985) if it is gone."""
         for held in self.held:
             if held.parent == parent:
-                return held.slot, self._store.must_read(_note_name(held.slot))
+                raw = self._store.must_read(_note_name(held.slot))
+                if Note.id_of(raw) != parent:
+                    raise StorageDamaged(_note_name(held.slot))
+                return held.slot, raw
         raise Refusal(status.CONDITIONS_NOT_MET)
 
     # -- sync --------------------------------------------------------------------------------
@@ -255,15 +333,30 @@ class Purse:
         if (word.counter, word.time) > (journal.acknowledged, journal.last_sync):
             if journal.chain_at(word.counter) != word.chain:
                 raise Refusal(status.WRONG_DATA)
-            fronts = {held.parent: (held.start, held.seq) for held in self.held}
-            journal.acknowledge(word.counter, word.time, word.chain, fronts)
-        # Outside of the condition: the same word again ends what a power cut left half done.
-        journal.drop(journal.old)
+            notes = {held.slot: _stands(held) for held in self.held}
+            slots = range(1, TOKEN_KEYS + 1)
+            table = b"".join([notes.get(slot, bytes(NOTE.size)) for slot in slots])
+            journal.acknowledge(word.counter, word.time, word.chain, table)
 
-    def _read_held(self, slot: int) -> Held:
-        held = Held(slot, Note.parse(self._store.must_read(_note_name(slot))))
-        held.start, held.seq = self.journal.fronts.get(held.parent, (0, 0))
-        return held
+    # -- what is left of a purse that does not work ------------------------------------------
+
+    def stored_record(self, index: int) -> "tuple[int, bytes]":
+        """Kind and payload of one record of the journal, as it is stored, the oldest first.
+
+        For who rescues a purse that no longer pays; of one that does, EXPORT is the way. Raises
+        Refusal: 6985 while it pays, 6A88 behind the last record.
+        """
+        self.require(LIFECYCLE_SYNC_ONLY, LIFECYCLE_DAMAGED)
+        if index == 0:
+            self._places = []
+            self._memory.journal.load(self._note_place)
+        if index >= len(self._places):
+            raise Refusal(status.NOT_FOUND)
+        return self._memory.journal.read(self._places[index])
+
+    def _note_place(self, place: int, kind: int, payload: bytes) -> None:
+        if kind != LOST:
+            self._places.append(place)
 
     @property
     def is_blank(self) -> bool:
@@ -271,5 +364,10 @@ class Purse:
         return self.profile.lifecycle == LIFECYCLE_BLANK
 
 
+def _stands(held: Held) -> bytes:
+    """Where a note stands, as the state keeps it."""
+    return NOTE.pack({"parent": held.prefix, "start": held.start, "seq": held.seq})
+
+
 def _note_name(slot: int) -> str:
-    return "%s%02d" % (_NOTE, slot)
+    return "%s%02d" % (NOTES, slot)

@@ -60,6 +60,7 @@ P2_PIN = 0x81  # ISO 7816-4: a reference specific to the application
 P1_EXPORT_STATEMENT = 0x00  # data: a challenge; answer: the statement
 P1_EXPORT_ENTRY = 0x01  # P2: index; answer: the journal entry
 P1_EXPORT_CERTIFICATE = 0x02  # answer: the purse's identity certificate
+P1_EXPORT_STORED = 0x03  # data: an index; answer: that record of the journal, as it is stored
 
 P1_TOKEN_KEY = 0x00  # GENERATE KEY, data: a challenge; answer: a key attestation
 P1_IDENTITY_KEY = 0x01  # GENERATE KEY before ACTIVE; answer: the identity's public key
@@ -78,6 +79,7 @@ ITEM_ACTIVATE = 0x7F  # no data: the purse is complete; lifecycle goes to ACTIVE
 LIFECYCLE_BLANK = 0
 LIFECYCLE_ACTIVE = 1
 LIFECYCLE_SYNC_ONLY = 2  # the purse found its own memory rolled back: it no longer pays
+LIFECYCLE_DAMAGED = 3  # it cannot read a part of its memory: it pays nothing, and keeps it all
 
 FLAG_PIN_BLOCKED = 1
 FLAG_JOURNAL_FULL = 2
@@ -99,6 +101,9 @@ PAY_DATA = Layout(
     ("time", "I"),
     ("payee", "200s"),
 )
+
+STORED_INDEX = Layout(("index", "H"))  # EXPORT of a stored record
+STORED_RECORD = Layout(("kind", "B"))  # its answer begins so; the payload follows
 
 BALANCE = Layout(("purpose", "H"), ("amount", "I"))  # GET BALANCE answers one a purpose
 

@@ -175,7 +175,12 @@ class Record:
     @property
     def record_id(self) -> bytes:
         """SHA-256 of the body: it never depends on signature bytes (reliability case C05)."""
-        return sha256(self.body)
+        return self.id_of(self.raw)
+
+    @staticmethod
+    def id_of(raw: bytes) -> bytes:
+        """The RecordId of a signed record's bytes, which nobody has parsed."""
+        return sha256(raw[:-SIGNATURE_SIZE])
 
     def check_head(self) -> None:
         """Type, version and the range of the signature's r and s."""

@@ -8,9 +8,8 @@ MAX_HOPS = 8  # transfers in one chain; a note's own hop_limit is usually lower
 MAX_CHAINED = 1024  # bytes of data that command chaining may gather
 
 JOURNAL_CAPACITY = 64  # entries that wait for an acknowledgement; a full journal refuses to pay
-JOURNAL_KEPT = 8  # acknowledged entries kept all the same, for a till that recovers late
+PAYMENTS_KEPT = 72  # acknowledged payments for which there is always room beside a full journal
 TOKEN_KEYS = 16  # slots for notes on one purse, each with a key of its own
-PAYMENT_IDS_KEPT = 64  # ids of payments whose entries are gone: known, and never paid again
 KNOWN_CERTIFICATES = 16  # bank, issuer and authority certificates that a purse remembers
 
 COUNTER_JUMP = 16  # how far a chip's counter may run ahead of an intent where its power failed

@@ -46,7 +46,7 @@ _RETRY = False
 # word: (what it says to the people at the till, whether it is final for this payment)
 MEANINGS = {
     OK: ("done", _FINAL),
-    MEMORY_FAILURE: ("the card cannot write its memory", _RETRY),
+    MEMORY_FAILURE: ("the memory of the card failed", _RETRY),
     WRONG_LENGTH: ("the command has a wrong length", _FINAL),
     CHANNEL_NOT_SUPPORTED: ("logical channels are not supported", _FINAL),
     CHAINING_NOT_SUPPORTED: ("the command cannot be chained", _FINAL),

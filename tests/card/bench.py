@@ -21,6 +21,9 @@ from tests.doubles.in_process import InProcessCard
 from tests.doubles.power import PowerSupply
 
 OK = 0x9000
+COUNT = 8  # the kind of record in which a software element counts
+_MOST_RESTS = 100
+_ELEMENT = ("vfs/element", "counter.bin")
 SELECT = Command(CLA_ISO, apdu.INS_SELECT, apdu.P1_SELECT_BY_NAME, 0, apdu.AID)
 
 
@@ -43,7 +46,7 @@ class Bench:
     def __init__(self, desk: Desk, folder: Path, supply: PowerSupply | None = None) -> None:
         self.desk = desk
         self.folder = folder
-        self.card = InProcessCard(folder, supply.wrap if supply else None)
+        self.card = InProcessCard(folder, supply)
         self.taken: list[Transfer] = []
         self.tap()
 
@@ -101,6 +104,26 @@ class Bench:
         ):
             trust.add(certificate)
         return trust
+
+    def rested(self) -> None:
+        """Whatever waits until nobody does is done; there is an end to it."""
+        for _ in range(_MOST_RESTS):
+            if not self.card.application.rest():
+                return
+        raise AssertionError("it never rests")
+
+    def set_counter(self, value: int) -> None:
+        """From the next boot on the element's counter stands there."""
+        self.card.memory.counter.append(COUNT, value.to_bytes(4, "big"))
+
+    def put_back(self, earlier: dict[str, bytes]) -> None:
+        """Makes the purse's memory that of an earlier `card.flash()`; its element stays."""
+        for name in self.card.flash():
+            if not name.startswith(_ELEMENT):
+                (self.folder / name).unlink()
+        for name, data in earlier.items():
+            if not name.startswith(_ELEMENT):
+                (self.folder / name).write_bytes(data)
 
     def balance(self, purpose: int = 0) -> int:
         """Tiyn of a purpose, read past the PIN."""

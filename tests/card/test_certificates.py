@@ -10,6 +10,8 @@ from host_bridge.crypto.keys import SigningKey
 from tests.card.bench import OK, Bench, refusal
 from tests.doubles.desk import DAY, MEDICAL, NOW, Desk
 
+_FOLDERS = ("purse", "purse-copy")
+
 
 def under_root(desk: Desk, role: int = roles.ROLE_BANK, **fields: object) -> Certificate:
     return desk.certify(desk.root, SigningKey.generate(), role, **fields)
@@ -40,7 +42,8 @@ def test_a_good_one_is_remembered_once(role: int, bench: Bench) -> None:
     certificate = under_root(bench.desk, role)
     bench.session.present(certificate)
     after = bench.card.flash()
-    assert f"purse/known.{role}.{certificate.key_id.hex()}" in after
+    for folder in ("purse", "purse-copy"):
+        assert f"vfs/{folder}/known.{role}.{certificate.key_id.hex()}" in after
     bench.session.present(certificate)
     bench.boot()
     bench.session.present(certificate)
@@ -55,8 +58,11 @@ def test_its_own_bank_takes_no_place(bench: Bench) -> None:
 
 def remembered(bench: Bench) -> set[bytes]:
     """The KeyIds of the certificates that are on the card's flash."""
-    names = [name for name in bench.card.flash() if name.startswith("purse/known.")]
-    return {bytes.fromhex(name.rsplit(".", 1)[1]) for name in names}
+    names = [name for name in bench.card.flash() if "/known." in name]
+    copies = [{name for name in names if name.startswith(f"vfs/{of}/")} for of in _FOLDERS]
+    known = [{bytes.fromhex(name.rsplit(".", 1)[1]) for name in copy} for copy in copies]
+    assert known[0] == known[1], "one is there twice, or not at all"
+    return known[0]
 
 
 def test_memory_for_certificates_has_an_end(empty: Bench) -> None:

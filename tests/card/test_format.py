@@ -15,6 +15,7 @@ from tests.doubles.in_process import InProcessCard
 
 CHALLENGE = bytes(16)
 ANY_P2 = range(256)
+_INDEX = apdu.STORED_INDEX.size
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ ROWS = [
     Row("LOAD", OWN, 0x3C, 0, 0, range(0), 0x6A80, blank=0x6A80),
     Row("STATEMENT", OWN, 0x3E, 0, 0, _exactly(16), 0x6700, needs_pin=True),
     Row("ENTRY", OWN, 0x3E, 1, 0, _exactly(0), 0x6700, needs_pin=True, p2s=ANY_P2),
+    Row("STORED", OWN, 0x3E, 3, 0, _exactly(_INDEX), 0x6700, active=0x6985, sync_only=OK),
     Row("CERTIFICATE", OWN, 0x3E, 2, 0, _exactly(0), 0x6700, needs_pin=True),
     Row("ACKNOWLEDGE", OWN, 0x40, 0, 0, range(0), 0x6A80, blank=0x6A80),
     Row("SET POLICY", OWN, 0x42, 0, 0, range(0), 0x6A80),
@@ -142,7 +144,7 @@ def test_sync_only(row: Row, bench: Bench) -> None:
     """A purse whose counter went back no longer pays, loads or makes keys, but it syncs (I11)."""
     paid = bench.desk.request(1_000)
     answer = bench.pay(paid)
-    bench.card.store("element").replace("counter", bytes(4))
+    bench.set_counter(0)
     assert bench.boot().info.lifecycle == apdu.LIFECYCLE_SYNC_ONLY
     bench.session.verify_pin(PIN)
     if row.sync_only is not None:

@@ -140,7 +140,7 @@ def test_torn_answer(bench: Bench) -> None:
 def test_an_element_that_signs_with_random_nonces(bench: Bench) -> None:
     """A chip's signatures differ each time; the answer that was stored is the one given again."""
     element = bench.card.element
-    private = int.from_bytes(bench.card.store("element").read("key.01")[:32], "big")
+    private = int.from_bytes(bench.card.memory.keys.must_read("key.01")[:32], "big")
     key = ec.derive_private_key(private, ec.SECP256R1())
 
     def sign(slot: int, digest: bytes) -> bytes:
@@ -168,8 +168,8 @@ def test_recover_unknown(payment_id: bytes, bench: Bench) -> None:
 
 def test_counter_at_its_end(bench: Bench) -> None:
     """T17: it refuses to pay, and can still be asked, recovered and synced."""
-    bench.card.store("element").replace("counter", (2_097_150).to_bytes(4, "big"))
-    bench.card.store("purse").replace("accounted", (2_097_150).to_bytes(4, "big"))
+    bench.set_counter(2_097_150)
+    bench.card.purse.journal.void_intent(2_097_150)
     bench.boot()
     last = bench.desk.request(500)
     tokens = bench.pay(last)

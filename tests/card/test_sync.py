@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from firmware.wire.layout import sha256
-from firmware.wire.limits import JOURNAL_CAPACITY, JOURNAL_KEPT, PAYMENT_IDS_KEPT, TOKEN_KEYS
+from firmware.wire.limits import JOURNAL_CAPACITY, PAYMENTS_KEPT, TOKEN_KEYS
 from host_bridge.crypto import p256
 from host_bridge.crypto.keys import SigningKey
 from host_bridge.session.purse import PayRequest
@@ -134,19 +134,34 @@ def test_the_time_of_the_last_sync_never_goes_back(shown: Bench) -> None:
         shown.boot()
 
 
-def test_ids_of_dropped_payments_are_bounded(empty: Bench) -> None:
-    limits = {"max_offline_count": 64, "pinless_total": 10**8}
-    empty.session.set_policy(empty.desk.policy(**limits))
+def paid_and_acknowledged(bench: Bench, count: int) -> list[PayRequest]:
+    """So many payments, of which the bank has each journal as soon as it is full."""
+    requests: list[PayRequest] = []
+    while len(requests) < count:
+        requests += paid(bench, min(JOURNAL_CAPACITY, count - len(requests)))
+        export = export_of(bench)
+        bench.session.acknowledge(bench.desk.acknowledge(export, time=NOW + len(requests)))
+    return requests
+
+
+@pytest.fixture
+def tireless(empty: Bench) -> Bench:
+    """A card with 10,000 tenge that may fill its journal."""
+    empty.session.set_policy(empty.desk.policy(max_offline_count=64, pinless_total=10**8))
     empty.desk.load(empty.session, 1_000_000)
-    requests = []
+    return empty
+
+
+def test_payments_that_are_kept_are_bounded(tireless: Bench) -> None:
+    """The newest of the acknowledged ones answer, PAYMENTS_KEPT at least; the log is a ring."""
+    requests = paid_and_acknowledged(tireless, 10 * JOURNAL_CAPACITY)
     for _ in range(2):
-        requests += paid(empty, JOURNAL_CAPACITY)
-        export = export_of(empty)
-        empty.session.acknowledge(empty.desk.acknowledge(export, time=NOW + len(requests)))
-    known = JOURNAL_KEPT + PAYMENT_IDS_KEPT
-    words = [refusal(empty.session.recover, request.payment_id) for request in requests]
-    forgotten = len(requests) - known
-    assert words == [0x6A88] * forgotten + [0x6985] * PAYMENT_IDS_KEPT + [OK] * JOURNAL_KEPT
+        words = [refusal(tireless.session.recover, request.payment_id) for request in requests]
+        kept = words.count(OK)
+        assert words == [0x6A88] * (len(requests) - kept) + [OK] * kept
+        assert PAYMENTS_KEPT <= kept < len(requests)
+        assert kept == len(tireless.card.purse.journal.counters)
+        tireless.boot()
 
 
 @pytest.mark.parametrize(
@@ -185,21 +200,33 @@ def test_another_banks_word(claims: bool, shown: Bench) -> None:
     assert shown.card.flash() == before
 
 
-def test_the_last_entries_are_kept_for_a_late_till(shown: Bench) -> None:
-    requests = paid(shown, JOURNAL_KEPT + 3)
-    shown.session.acknowledge(shown.desk.acknowledge(shown.session.export(bytes(16))))
+def test_the_last_entries_are_kept_for_a_late_till(tireless: Bench) -> None:
+    """RECOVER answers, and a PAY that comes again is not paid twice (I3)."""
+    requests = paid_and_acknowledged(tireless, PAYMENTS_KEPT + 3)
     for _ in range(2):
-        gone, kept = requests[:3], requests[3:]
+        before = tireless.card.flash()
+        for request in requests:
+            tireless.verified(request, tireless.session.recover(request.payment_id))
+            tireless.verified(request, tireless.session.pay(request))
+        assert tireless.card.flash() == before
+        tireless.boot()
+    (newest,) = paid(tireless, 1)
+    assert tireless.session.recover(newest.payment_id)
+
+
+def test_a_payment_whose_note_is_gone_is_known_and_not_made_again(shown: Bench) -> None:
+    """I3: its slot serves another note, so it cannot be answered any more; nor paid twice."""
+    request = shown.desk.request(1_000_000)
+    shown.pay(request)
+    shown.session.acknowledge(shown.desk.acknowledge(shown.session.export(bytes(16))))
+    for _ in range(TOKEN_KEYS):
+        shown.desk.load(shown.session, 100_000)
+    for _ in range(2):
         before = shown.card.flash()
-        for request in gone:
-            assert refusal(shown.session.recover, request.payment_id) == 0x6985
-            assert refusal(shown.session.pay, request) == 0x6985, "I3: it is not paid twice"
+        assert refusal(shown.session.recover, request.payment_id) == 0x6985
+        assert refusal(shown.session.pay, request) == 0x6985
         assert shown.card.flash() == before
-        for request in kept:
-            shown.verified(request, shown.session.recover(request.payment_id))
         shown.boot()
-    (newest,) = paid(shown, 1)
-    assert shown.session.recover(newest.payment_id)
 
 
 def test_a_repeated_pay_of_a_kept_entry(shown: Bench) -> None:

@@ -2,21 +2,24 @@
 """The power fails before, within and after every write of every command that changes something.
 
 I9: the purse boots to the state before or the state after. I3: a payment is debited once. The
-writes are those of the stores; cuts inside the file system are another test's.
+writes are those of the flash as the firmware sees it: files, programs, erases; cuts inside the
+file system are another test's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from firmware.wire.apdu import Command
-from firmware.wire.limits import JOURNAL_KEPT
+from firmware.purse.state import STATE
+from firmware.wire.apdu import LIFECYCLE_DAMAGED, Command
 from tests.card.bench import OK, Bench, Issued, pay_command, refusal, whole_answer
 from tests.card.facts import facts
 from tests.doubles.desk import NOW, PIN, PUK
+from tests.doubles.folder_flash import SECTOR_SIZE, FolderFiles
 from tests.doubles.power import BEFORE, MOMENTS, PowerCut, PowerSupply, flash_error
 
 MOMENT = pytest.mark.parametrize("moment", MOMENTS)
@@ -102,8 +105,7 @@ def test_pay(moment: str, amount: int, three_notes: Bench) -> None:
         assert facts(card.card.purse) == after
         assert whole_answer(card, recover) == answer
         goes_on(card)
-    expected = [False, False, True, True] if moment != "after" else [False, True, True, True]
-    assert seen == expected, "intent, counter, entry, signatures"
+    assert seen == [moment == "after", True, True, True], "intent, counter, commit, signatures"
 
 
 @MOMENT
@@ -172,13 +174,10 @@ def test_pay_out_of_memory(three_notes: Bench) -> None:
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    for name in ("spent", "keep_signatures"):
-        purse = three_notes.card.purse
-        owner = purse if name == "spent" else purse.journal
-        setattr(owner, name, no_memory)
+    for name in ("_count_in", "keep_signatures"):
+        setattr(three_notes.card.purse.journal, name, no_memory)
         with pytest.raises(MemoryError):
             three_notes.session.pay(three_notes.desk.request(30))
-        delattr(owner, name)
         three_notes.tap()
         three_notes.pay(three_notes.desk.request(20))
     for entry in map(three_notes.card.purse.journal.at, three_notes.card.purse.journal.counters):
@@ -187,26 +186,41 @@ def test_pay_out_of_memory(three_notes: Bench) -> None:
     assert three_notes.balance() == 600 - 78 - 100
 
 
-@pytest.mark.parametrize("what", ["policy", "known.3.%s", "note.01", "base"])
+@pytest.mark.parametrize("what", ["policy", "bank", "purse", "note.01", "state"])
 def test_memory_that_cannot_be_read_anew(what: str, three_notes: Bench) -> None:
     """A payment broke off, and a stored record is no record: nothing more is paid (S05, I1).
 
     With what it still has in memory the purse would spend the same units again.
     """
     supply = PowerSupply(flash_error)
-    three_notes.session.present(three_notes.desk.other_bank)
     three_notes.session.verify_pin(PIN)
     word = three_notes.desk.acknowledge(three_notes.session.export(bytes(16)), counter=0)
     card = three_notes.twin(three_notes.folder.with_name("broken"), supply)
     supply.fail(4, BEFORE)
     assert card.word(pay_command(card.desk.request(50))) == 0x6581
     supply.fail(0, BEFORE)
-    name = what.replace("%s", card.desk.other_bank_key.key_id.hex())
-    card.card.store("purse").replace(name, b"no record")
+    if what == "state":
+        card.card.memory.state.append(STATE, b"no record")
+    else:
+        card.card.memory.store.replace(what, b"no record")
     before = card.card.flash()
-    for command in [pay_command(card.desk.request(50)), Command(0x80, 0x40, data=word.raw)] * 2:
-        assert card.word(command) == 0x6581
+    for _ in range(2):
+        assert card.word(pay_command(card.desk.request(50))) == 0x6985
+        assert card.word(Command(0x80, 0x40, data=word.raw)) == 0x6581
+    assert card.tap().info.lifecycle == LIFECYCLE_DAMAGED
     assert card.card.flash() == before
+
+
+def test_a_certificate_that_cannot_be_read_anew_is_presented_again(three_notes: Bench) -> None:
+    """It is no money, and no reason to stop: the till is told that its bank is not known."""
+    three_notes.session.present(three_notes.desk.other_bank)
+    name = f"known.3.{three_notes.desk.other_bank_key.key_id.hex()}"
+    three_notes.card.memory.store.replace(name, b"no record")
+    three_notes.boot()
+    request = three_notes.desk.request(50, three_notes.desk.far_shop)
+    assert refusal(three_notes.session.pay, request) == 0x6A88
+    three_notes.session.present(three_notes.desk.other_bank)
+    three_notes.pay(request)
 
 
 @MOMENT
@@ -262,15 +276,13 @@ def test_the_journal_while_it_is_freed(moment: str, three_notes: Bench) -> None:
         for transfer in three_notes.taken
     }
     cards = cuts_of(three_notes, lambda card: card.session.acknowledge(word), moment)
-    assert len(cards) == 1 + 1 + 4, "base, payment_ids, the entries that go"
+    assert len(cards) == 1, "one record of the state: nothing can part it"
     for card in cards:
         for payment_id, answer in answers.items():
-            recover = Command(0x80, 0x34, data=payment_id)
-            if card.word(recover) != 0x6985:
-                assert whole_answer(card, recover) == answer
+            assert whole_answer(card, Command(0x80, 0x34, data=payment_id)) == answer
         assert card.balance() == 600 - 78
         card.session.acknowledge(word)
-        assert len(card.card.purse.journal.counters) == JOURNAL_KEPT, "the same word again"
+        assert card.card.purse.journal.waiting == [], "the same word again"
         assert card.balance() == 600 - 78
 
 
@@ -299,26 +311,47 @@ def test_pin(how: str, moment: str, three_notes: Bench) -> None:
         goes_on(card)
 
 
-@pytest.mark.parametrize(
-    "what", ["purse/lifecycle", "purse/base", "purse/policy", "purse/note.01"]
-)
-def test_a_file_that_cannot_be_read_is_not_taken_for_missing(
-    what: str, three_notes: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """S04: a purse with an unreadable lifecycle is not blank, without its base not at zero."""
-    three_notes.session.verify_pin(PIN)
-    word = three_notes.desk.acknowledge(three_notes.session.export(bytes(16)))
-    three_notes.session.acknowledge(word)
-    real = open
+class WornFiles(FolderFiles):
+    """Files of which those with such an end cannot be opened: that is not to be missing."""
 
-    def worn(path, *arguments, **named):  # type: ignore[no-untyped-def]
-        if str(path).endswith(what):
+    def __init__(self, root: Path, end: str) -> None:
+        super().__init__(root)
+        self._end = end
+
+    def open(self, path: str, mode: str) -> Any:
+        if path.endswith(self._end):
             raise flash_error()
-        return real(path, *arguments, **named)
+        return super().open(path, mode)
 
-    monkeypatch.setattr("builtins.open", worn)
-    with pytest.raises(OSError, match="worn flash"):
-        three_notes.card.boot()
+
+@pytest.mark.parametrize("what", ["bank", "policy", "note.01", "view-key", "lifecycle"])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_file_that_cannot_be_read_is_not_taken_for_missing(
+    copies: int, what: str, three_notes: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S04: one copy is enough; with neither the purse is not blank, has no less, and pays nothing.
+
+    Where the lifecycle is read, the state is gone: it says whether there ever was one.
+    """
+    if what == "lifecycle":
+        (three_notes.folder / "state.bin").write_bytes(b"\xff" * 4 * SECTOR_SIZE)
+        copies = 2
+    before, flash = facts(three_notes.card.purse), three_notes.card.flash()
+    end = f"purse/{what}" if copies == 1 else f"/{what}"
+    with monkeypatch.context() as patched:
+        worn = lambda root: WornFiles(root, end)  # noqa: E731
+        patched.setattr("tests.doubles.folder_flash.FolderFiles", worn)
+        three_notes.boot()
+        if copies == 1:
+            assert facts(three_notes.card.purse) == before
+            three_notes.pay(three_notes.desk.request(5))
+            return
+        assert three_notes.session.info.lifecycle == LIFECYCLE_DAMAGED
+        assert refusal(three_notes.session.pay, three_notes.desk.request(5)) == 0x6985
+    assert three_notes.card.flash() == flash
+    if what != "lifecycle":
+        three_notes.boot()
+        three_notes.pay(three_notes.desk.request(5))
 
 
 def test_a_cut_before_anything_is_written(three_notes: Bench) -> None:

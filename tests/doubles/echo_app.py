@@ -6,18 +6,25 @@ return the count · 03 raise · 04 never answer · 05 answer with more than a fr
 06 exhaust the heap · 07 commands since the last reset · 08 as 02, but slowly.
 """
 
-import sys
 import time
 
 from firmware.hal.link import SerialLink, serve
+
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import Any
 
 _OK = b"\x90\x00"
 _COUNT_FILE = "count"
 
 
 class EchoApplication:
-    def __init__(self) -> None:
+    def __init__(self, files: "Any") -> None:
+        self._files = files
         self._commands = 0
+
+    def rest(self) -> bool:
+        return False
 
     def reset(self) -> None:
         self._commands = 0
@@ -46,14 +53,14 @@ class EchoApplication:
 
     def _count(self) -> int:
         try:
-            with open(_COUNT_FILE) as file:
+            with self._files.open(_COUNT_FILE, "r") as file:
                 count = int(file.read()) + 1
         except OSError:
             count = 1
-        with open(_COUNT_FILE, "w") as file:
+        with self._files.open(_COUNT_FILE, "w") as file:
             file.write(str(count))
         return count
 
 
-def main() -> None:
-    serve(SerialLink(sys.stdin.buffer, sys.stdout.buffer), EchoApplication())
+def main(board: "Any") -> None:
+    serve(SerialLink(board.source, board.sink), EchoApplication(board.files))

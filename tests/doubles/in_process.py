@@ -1,35 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The firmware's card application inside this interpreter, behind the host's transport.
 
-It stands for the link and the flash only; the application, the purse and the record store are
-the firmware's own. Boards with the real MicroPython are in `tests/links` and `tests/system`.
+It stands for the link and the flash only; the application, the purse and the storage are the
+firmware's own. Boards with the real MicroPython are in `tests/links` and `tests/system`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from firmware.card.application import Application
 from firmware.hal.software_element import SoftwareElement
-from firmware.purse.ports import Store
+from firmware.purse.ports import Element
 from firmware.purse.purse import Purse
-from firmware.storage.record_store import RecordStore
+from firmware.storage.memory import BoardMemory
 from host_bridge.closing import Closing
 from host_bridge.crypto import p256
 from host_bridge.transport.base import LinkLost, Traffic
+from tests.doubles.folder_flash import FolderFlash
+from tests.doubles.power import PowerSupply
 
 
 class InProcessCard(Closing):
     """A card whose flash is a folder. `boot` is what power coming back does.
 
-    wrap: is given each of its two stores and returns the one to use, for tests of power cuts.
+    supply: what the flash gets its power from, for tests of power cuts.
     """
 
-    def __init__(self, folder: Path, wrap: Callable[[Store], Store] | None = None) -> None:
+    def __init__(self, folder: Path, supply: PowerSupply | None = None) -> None:
         self._folder = folder
-        self._wrap = wrap or (lambda store: store)
+        self._supply = supply
         self.traffic = Traffic()
         self.lose_next_answer = False
         folder.mkdir(exist_ok=True)
@@ -37,14 +39,17 @@ class InProcessCard(Closing):
 
     def boot(self) -> None:
         """Starts the firmware anew from what the flash holds."""
-        store = self.store("purse")
-        self.element = SoftwareElement(self.store("element"))
-        self.purse = Purse(store, self.element, p256.verify)
-        self.application = Application(store, self.purse)
+        flash: Any = FolderFlash(self._folder)
+        if self._supply is not None:
+            flash = self._supply.wrap(flash)
+        self.memory = BoardMemory(flash.files, flash.copies, flash.partition)
+        self.element = self.build_element()
+        self.purse = Purse(self.memory, self.element, p256.verify)
+        self.application = Application(self.memory, self.purse)
 
-    def store(self, name: str) -> Store:
-        """The card's store of this name, "purse" or "element", as the firmware sees it."""
-        return self._wrap(RecordStore(str(self._folder / name)))
+    def build_element(self) -> Element:
+        """The secure element; a card with a chip has another one."""
+        return SoftwareElement(self.memory.keys, self.memory.counter)
 
     def flash(self) -> dict[str, bytes]:
         """Every byte that the card keeps, by file."""
@@ -54,6 +59,7 @@ class InProcessCard(Closing):
     def transmit(self, command: bytes) -> bytes:
         """One APDU; with `lose_next_answer` the card acts and the answer is torn away."""
         answer = self.application.process(command)
+        self.application.rest()
         if self.lose_next_answer:
             self.lose_next_answer = False
             self.application.reset()

@@ -16,6 +16,7 @@ _MODULES = {
     "firmware/wire/__init__.py": "firmware/wire/__init__.py",
     "firmware/wire/frame.py": "firmware/wire/frame.py",
     "firmware/hal/link.py": "firmware/hal/link.py",
+    "firmware/hal/littlefs.py": "firmware/hal/littlefs.py",
     "firmware/apps/card.py": "tests/doubles/echo_app.py",
 }
 

@@ -93,7 +93,7 @@ def test_a_file_that_is_no_image_does_not_boot(tmp_path: Path, content: bytes) -
     image.write_bytes(content)
     with pytest.raises(TransportError):
         VirtualTransport(VirtualBoard(image, log=log))
-    assert "cannot be mounted" in log.read_text()
+    assert "cannot be used" in log.read_text()
     assert image.read_bytes() == content  # never reformatted
 
 

@@ -33,7 +33,7 @@ LIST_ROM = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 import boot
-boot.boot(sys.argv[2])
+boot.VirtualHardware(sys.argv[2])
 def walk(folder):
     for name, kind, *_ in os.ilistdir(folder):
         if kind == 0x4000:

@@ -13,7 +13,7 @@ def reset_retry_counter(session: Session, command: Command) -> bytes:
     require_p1p2(command, 0, P2_PIN)
     if len(command.data) <= PUK_SIZE:
         raise Refusal(status.WRONG_LENGTH)
-    session.purse.require_opened()
+    session.purse.require_pin_readable()
     session.pin_verified = False
     session.purse.access.unblock(command.data[:PUK_SIZE], command.data[PUK_SIZE:])
     return b""

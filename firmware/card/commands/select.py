@@ -24,15 +24,15 @@ def select(session: Session, command: Command) -> bytes:
 def _state(purse: Purse) -> "dict[str, int]":
     profile = purse.profile
     flags = 0
-    if not purse.is_blank and purse.access.pin_tries == 0:
+    if purse.access.is_blocked:
         flags |= apdu.FLAG_PIN_BLOCKED
-    if purse.journal.since.count >= JOURNAL_CAPACITY:
+    if not purse.damage and purse.journal.since.count >= JOURNAL_CAPACITY:
         flags |= apdu.FLAG_JOURNAL_FULL
     return {
         "protocol": PROTOCOL_VERSION,
         "tier": purse.element.TIER,
         "currency": profile.currency,
-        "policy_version": 0 if purse.is_blank else profile.policy.policy_version,
+        "policy_version": purse.state["policy_version"],
         "lifecycle": profile.lifecycle,
         "flags": flags,
     }

@@ -10,7 +10,7 @@ from firmware.wire.status import Refusal
 def verify(session: Session, command: Command) -> bytes:
     """Compares the PIN. With no data it only tells, as 63Cx or 6983, how many tries are left."""
     require_p1p2(command, 0, P2_PIN)
-    session.purse.require_opened()
+    session.purse.require_pin_readable()
     access = session.purse.access
     if not command.data:
         if session.pin_verified:
