@@ -1,70 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card whose flash is RAM: the firmware's own objects, booted as a board boots them.
 
-Runs on MicroPython (unix). Signatures are remembered: one and the same payment is signed and
-verified thousands of times here, and each time it would be the same number.
+Runs on MicroPython (unix) and on CPython. Signatures are remembered: one and the same payment is
+signed and verified thousands of times here, and each time it would be the same number.
 """
 
-import os
+import hashlib
+import sys
 
-import vfs
-from nor_flash import NorFlash
-
-from boards.VIRTUAL.partitions import PROG_SIZE, READ_SIZE, read_partitions
 from firmware.card.application import Application
 from firmware.crypto import p256
 from firmware.hal import software_element
+from firmware.hal.littlefs import PROG_SIZE, READ_SIZES, mounted
 from firmware.hal.software_element import SoftwareElement
 from firmware.purse.purse import Purse
-from firmware.storage.record_store import RecordStore
+from firmware.purse.state import TRIES
+from firmware.purse.stored import VOID
+from firmware.storage import log as sector_log
+from firmware.storage.frame import OVERHEAD
+from firmware.storage.memory import BoardMemory
+from firmware.storage.migrations import upgrade
 from firmware.wire import status
-from firmware.wire.apdu import INS_GET_RESPONSE, INS_RECOVER, LIFECYCLE_SYNC_ONLY
+from firmware.wire.apdu import INS_GET_RESPONSE, INS_PAY, INS_RECOVER, LIFECYCLE_SYNC_ONLY
+from tests.power_cut.nor_flash import COPIES, FILES, SECTOR_SIZE, NorFlash
 
-_MOUNTED = "/flash"
+if sys.implementation.name == "micropython":
+    import vfs
+else:
+    from tests.power_cut.littlefs_files import LittleFiles, Memo
+    from tests.power_cut.remembering import remember_layouts
+
+ANSWERED = "answered"  # in the flash's log: here a command was answered
+
+# Kinds of violation. The first three are what a purse does that noticed.
+REFUSED, DAMAGED, LOCKED = "refused", "damaged", "locked"
+OLDER = "older"  # it holds what no cut explains, noticed nothing, and may spend units again
+UNNOTICED = "unnoticed"  # the same, under a chip: an intent that was put back (COUNTER_JUMP)
+ALTERED = "altered"  # a payment is answered with other bytes than before (I3)
+NOTICED = (REFUSED, DAMAGED, LOCKED)
+
+_COUNT = 8  # the kind of record in the counter's log (`firmware.hal.software_element`)
 _KEY_SIZE = 32
-_AGEING_SIZE = 100  # bytes: a fortieth of a block
-ALTERED = "altered"
+_RESTS = 8  # a boot may leave as many sectors to erase
 _WORDS_WITH_DATA = (status.OK >> 8, status.MORE_DATA >> 8)
 _MEMORY_FAILURE = status.MEMORY_FAILURE.to_bytes(2, "big")
 
 
 class Violation(Exception):
-    """A rule of money or of storage is broken; the text says which.
+    """A rule of money or of storage is broken; the text says which, `kind` is its short name."""
 
-    kind: its short name, for cuts with which a bit turned over elsewhere. "refused" and "locked"
-    is what a purse does that noticed; one that is "older" and did not may spend units again;
-    "altered" is a payment that is answered with other bytes than before (I3).
-    """
-
-    def __init__(self, text: str, kind: str = "older") -> None:
+    def __init__(self, text: str, kind: str = OLDER) -> None:
         super().__init__(text)
         self.kind = kind
 
 
 class Crypto:
-    """`firmware.crypto.p256` and `os.urandom` as the element sees them, quick and repeatable.
+    """`firmware.crypto.p256` and `os.urandom` as the firmware sees them, quick and repeatable.
 
     keys: the private keys that the element will "draw", in order; `drawn` says how many it has.
+    identities: private keys that sign no money.
+    Everything else that is drawn follows from `seed`.
     """
 
     ORDER = p256.ORDER
     PRIVATE_KEY_SIZE = p256.PRIVATE_KEY_SIZE
 
-    def __init__(self, keys: "list[bytes]") -> None:
+    def __init__(self, keys: "list[bytes]", identities: "list[bytes]") -> None:
         self._keys = keys
-        self._identity = keys[0]
+        self._identities = identities
         self._known: dict[bytes, object] = {}
         self.drawn = 0
+        self.seed = 0
+        self._draws = 0
         self.log: list[object] = []
+        self.signed: set[bytes] = set()  # digests that a token key signed
 
     def public_key(self, private_key: bytes) -> bytes:
         """As `p256.public_key`."""
         return self._remembered(private_key, p256.public_key, private_key)
 
     def sign(self, private_key: bytes, digest: bytes) -> bytes:
-        """As `p256.sign`; leaves a mark in the log where a token key moves money."""
-        if private_key != self._identity:
-            self.log.append(None)
+        """As `p256.sign`; leaves the digest in the log where a token key moves money."""
+        if private_key not in self._identities:
+            self.log.append(digest)
+            self.signed.add(digest)
         return self._remembered(private_key + digest, p256.sign, private_key, digest)
 
     def verify(self, public_key: bytes, digest: bytes, signature: bytes) -> bool:
@@ -73,11 +92,18 @@ class Crypto:
         return self._remembered(name, p256.verify, public_key, digest, signature)
 
     def urandom(self, size: int) -> bytes:
-        """The next key; anything else is random indeed."""
+        """The next key; anything else only looks random."""
         if size != _KEY_SIZE:
-            return os.urandom(size)
+            self._draws += 1
+            return hashlib.sha256(b"%d %d" % (self.seed, self._draws)).digest()[:size]
         self.drawn += 1
         return self._keys[self.drawn - 1]
+
+    def begin(self, seed: int) -> None:
+        """What is drawn and signed from here on belongs to another cut."""
+        self.seed = seed
+        self._draws = 0
+        self.signed = set()
 
     def _remembered(self, name: bytes, function: "object", *arguments: bytes) -> "object":
         if name not in self._known:
@@ -86,70 +112,67 @@ class Crypto:
 
 
 class Board:
-    """One board. `memory` is its flash, to be filled with an image before each `boot`."""
+    """One board. `flash` is to be filled with an image before each `boot`."""
 
     def __init__(self, crypto: Crypto) -> None:
-        self.memory = bytearray(b"\xff" * read_partitions()["vfs"].size)
+        self.flash = NorFlash()
         self.crypto = crypto
-        self._overwritten = 0
-        self._is_mounted = False
+        crypto.log = self.flash.log
         software_element.p256 = crypto
         software_element.os = crypto
-        self.flash = NorFlash(self.memory)
+        sector_log.os = crypto
+        self._memos = None
+        if sys.implementation.name != "micropython":
+            self._memos = {FILES: Memo(), COPIES: Memo()}
+            remember_layouts()
 
     def format(self) -> None:
-        """An empty file system, as a new flash image has it."""
-        vfs.VfsLfs2.mkfs(NorFlash(self.memory), readsize=READ_SIZE, progsize=PROG_SIZE)
+        """Empty file systems, as a new flash image has them."""
+        for name in (FILES, COPIES):
+            if self._memos is None:
+                device = self.flash.partition(name)
+                vfs.VfsLfs2.mkfs(device, readsize=READ_SIZES[name], progsize=PROG_SIZE)
+            else:
+                LittleFiles.format(self.flash, name)
 
     def boot(self) -> None:
         """Power comes back: what `boards/VIRTUAL/boot.py` and `firmware/apps/card.py` do."""
-        self.off()
-        self.flash = NorFlash(self.memory)
-        self.crypto.log = self.flash.log
-        file_system = vfs.VfsLfs2(self.flash, readsize=READ_SIZE, progsize=PROG_SIZE)
-        vfs.mount(file_system, _MOUNTED)
-        self._is_mounted = True
-        os.chdir(_MOUNTED)
-        store = RecordStore("purse")
-        self.element = SoftwareElement(RecordStore("element"))
-        self.purse = Purse(store, self.element, self.crypto.verify)
-        self.application = Application(store, self.purse)
+        self.flash.log.clear()
+        self.memory = BoardMemory(self._files(FILES), self._files(COPIES), self.flash.partition)
+        upgrade(self.memory)
+        self.element = self.build_element()
+        self.purse = Purse(self.memory, self.element, self.crypto.verify)
+        self.application = Application(self.memory, self.purse)
 
-    def age(self) -> None:
-        """Moves the file system's logs on, as years of use do, and changes nothing of the card.
+    def build_element(self) -> "object":
+        """The secure element; a board with a chip has another one."""
+        return SoftwareElement(self.memory.keys, self.memory.counter)
 
-        The records lie, by their names, among those that payments and PINs write.
-        """
-        self.boot()
-        for folder, name in (("purse", "access.age"), ("purse", "intent.age"), ("element", "age")):
-            store = RecordStore(folder)
-            store.replace(name, bytes(_AGEING_SIZE))
-            store.remove(name)
+    def _files(self, name: str) -> "object":
+        if self._memos is None:
+            return mounted(name, self.flash.partition(name))
+        try:
+            return LittleFiles(self.flash, name, self._memos[name])
+        except OSError:
+            return None
 
-    def overwritten(self) -> int:
-        """How often bytes were programmed that were not erased, since it was asked last."""
-        count = self._overwritten + self.flash.overwritten
-        self._overwritten = self.flash.overwritten = 0
-        return count
+    @property
+    def has_copies(self) -> bool:
+        """Whether anything was ever copied to the second file system."""
+        files = self._files(COPIES)
+        return files is not None and len(list(files.ilistdir("/"))) > 0
 
-    def what_is_wrong(self) -> str:
-        """What a purse is that holds neither the state before nor the one after."""
-        is_locked = self.purse.profile.lifecycle == LIFECYCLE_SYNC_ONLY
-        return "locked" if is_locked else "older"
-
-    def off(self) -> None:
-        """Forgets everything that was in RAM; nothing is written."""
-        self._overwritten += self.flash.overwritten
-        self.flash.overwritten = 0
-        if self._is_mounted:
-            os.chdir("/")
-            vfs.umount(_MOUNTED)
-            self._is_mounted = False
+    def ask(self, command: bytes) -> bytes:
+        """The answer to a command, then what the link does behind it (`firmware.hal.link`)."""
+        answer = self.application.process(command)
+        self.flash.log.append(ANSWERED)
+        self.application.rest()
+        return answer
 
     def play(self, exchanges: "list[tuple[bytes, bytes]]") -> None:
         """Sends commands. Raises Violation unless each answer is the very one expected."""
         for command, expected in exchanges:
-            answer = self.application.process(command)
+            answer = self.ask(command)
             if answer != expected:
                 wanted, got = expected[-2:].hex(), answer[-2:].hex()
                 text = f"INS {command[1]:02x}: expected {wanted}, got {got}, or other data"
@@ -158,12 +181,20 @@ class Board:
     def resume(self, exchanges: "list[tuple[bytes, bytes]]") -> None:
         """The same, but only the status words need agree: SELECT tells of the journal's state."""
         for command, expected in exchanges:
-            if self.word(command) != int.from_bytes(expected[-2:], "big"):
-                raise Violation(f"INS {command[1]:02x} is refused")
+            answer = self.ask(command)
+            if answer[-2:] != expected[-2:]:
+                text = f"INS {command[1]:02x} is refused: {answer[-2:].hex()}"
+                raise Violation(text, _kind(command, answer))
 
     def word(self, command: bytes) -> int:
         """The status word of one command."""
-        return int.from_bytes(self.application.process(command)[-2:], "big")
+        return int.from_bytes(self.ask(command)[-2:], "big")
+
+    def what_is_wrong(self) -> str:
+        """What a purse is that holds neither the state before nor the one after."""
+        if self.purse.damage:
+            return DAMAGED
+        return LOCKED if self.purse.profile.lifecycle == LIFECYCLE_SYNC_ONLY else OLDER
 
     def facts(self) -> "tuple[object, ...]":
         """All that the purse holds to be true, to be compared before and after a cut.
@@ -171,6 +202,8 @@ class Board:
         The journal's entries are in its chain hash. PIN and tries are asked for by VERIFY.
         """
         purse = self.purse
+        if purse.damage:
+            return (purse.damage,)
         if purse.is_blank:
             return ("blank",)
         journal, since, profile = purse.journal, purse.journal.since, purse.profile
@@ -185,10 +218,65 @@ class Board:
             sorted([certificate.raw for certificate in profile.trust.known]),
         )
 
+    # -- a flash that has a history ----------------------------------------------------------
+
+    def age(self, years: int) -> None:
+        """Moves files and logs on, as use does, and changes nothing of the card.
+
+        The journal gets a VOID, the state a TRIES or a STATE of what it is, the counter itself.
+        """
+        self.boot()
+        purse = self.purse
+        if years % 2:
+            self.memory.store.replace("access.age", bytes(100))
+            self.memory.keys.replace("age", bytes(100))
+            self.memory.store.remove("access.age")
+            self.memory.keys.remove("age")
+        if years % 3:
+            purse.state.change_tries()
+        else:
+            purse.state.change()
+        if years % 5 == 0:
+            purse.journal.void_intent(self.element.counter())
+        self.rests()
+
+    def fill(self, name: str, sectors: int = 0) -> None:
+        """Uses up the current sector of a log, so that not even the least record fits in it.
+
+        sectors: and so many more before that. Nothing that the card knows is changed.
+        """
+        self.boot()
+        log = getattr(self.memory, name)
+        kind, payload = self._filler(name)
+        size = len(payload) + OVERHEAD
+        number = -1
+        while True:
+            place = log.append(kind, payload)
+            if place // SECTOR_SIZE != number:
+                number = place // SECTOR_SIZE
+                sectors -= 1
+                self.rests()
+            if sectors < 0 and place % SECTOR_SIZE + 2 * size > SECTOR_SIZE:
+                return
+
+    def _filler(self, name: str) -> "tuple[int, bytes]":
+        """A record of a log that says once more what it says already."""
+        counter = self.element.counter().to_bytes(4, "big")
+        if name == "state":
+            tries = (self.purse.state["pin_tries"], self.purse.state["puk_tries"])
+            return TRIES, bytes(tries)
+        return (VOID, counter) if name == "journal" else (_COUNT, counter)
+
+    def rests(self) -> None:
+        """Everything that can be done ahead."""
+        for _ in range(_RESTS):
+            if not self.application.rest():
+                return
+
 
 def _kind(command: bytes, answer: bytes) -> str:
     """What a wrong answer says of the card."""
     if answer[-2:] == _MEMORY_FAILURE:
-        return "refused"
-    is_payment = command[1] in (INS_RECOVER, INS_GET_RESPONSE)
-    return ALTERED if is_payment and answer[-2] in _WORDS_WITH_DATA else "older"
+        return REFUSED
+    is_payment = command[1] in (INS_PAY, INS_RECOVER, INS_GET_RESPONSE)
+    return ALTERED if is_payment and answer[-2] in _WORDS_WITH_DATA else OLDER

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The issuer's end of SCP03, small, for personalising a card that lost its power on the way.
 
-Runs on MicroPython; `host_bridge.session` needs CPython.
+Runs on MicroPython, too; `host_bridge.session` needs CPython.
 """
 
 from firmware.card import scp03

@@ -2,8 +2,10 @@
 """The worlds and operations that the harness plays, as one JSON file.
 
 A world is a card's flash at a moment: `steps` over another world, or the moment of a cut within
-an operation. An operation is `prelude` and `act` on a world; after a cut in `act` the card is
-asked `resume`, `act` again, and `then`. All of them are lists of (command, answer) in hex.
+an operation; `fill` then says which logs are used up to the end of a sector. An operation is
+`prelude` and `act` on a world; after a cut in `act` the card is asked `resume`, `act` again, and
+`then`. All of them are lists of (command, answer) in hex. What an operation may sign and what it
+leaves is told by a ledger that does not ask the card (`ledger`).
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ from host_bridge.session.issuer import IssuerSession, Personalisation
 from host_bridge.session.secure_channel import DEFAULT_KEYS, diversify
 from tests.doubles.desk import PIN, PUK, Desk
 from tests.power_cut import story as tale
+from tests.power_cut.old_cards import NAMES as OLD
+from tests.power_cut.old_cards import OldCard
 from tests.power_cut.story import BALANCE, KEYS, NEW_KEY, SELECT, STATEMENT, Draws, Story, verify
 
 NEW_PIN = "4321"
 WRONG_PIN = "0000"
 _NOTES = (300, 400, 500, 600)
 _POLICY = {"max_offline_count": 200, "pinless_total": 5_000_000}
-_EARLY, _LATE = 9, 5  # payments before and after the first acknowledgement: eight stay on card
+_EARLY, _LATE = 9, 5  # payments before and after the first acknowledgement
+_ROUNDS = (45, 45)  # payments between acknowledgements, until the first sector may go
+_SECTORS = 18  # of the journal, that are used up before its ring wraps
 
 
 def write_fixture(path: Path, folder: Path) -> None:
@@ -42,6 +48,7 @@ class _Fixture:
     def __init__(self, draws: Draws, folder: Path) -> None:
         self.desk = Desk()
         self.four = self.desk.request(1_400)  # from all four notes
+        self.draws, self.folder = draws, folder
         self.blank = Story(self.desk, draws, folder / "blank")
         self.worlds: list[dict[str, Any]] = []
         self.operations: list[dict[str, Any]] = []
@@ -52,10 +59,16 @@ class _Fixture:
         self._money_operations(money)
         self._pin_operations(money)
         self._torn_operations(money)
+        self._sector_operations(money)
         self._full_operations(active)
+        self._wrapping_operations(active)
         self._crowded_operations(active)
+        old = [OldCard(name, self.draws, self.folder) for name in OLD]
+        self.worlds += [card.world for card in old]
+        self.operations += [card.operation for card in old]
         return {
             "keys": [key.hex() for key in KEYS],
+            "identities": [KEYS[0].hex(), *(card.identity.hex() for card in old)],
             "personalisation": personalisation,
             "worlds": self.worlds,
             "operations": self.operations,
@@ -86,8 +99,16 @@ class _Fixture:
         goes_on.say(SELECT, issuer)
         goes_on.loads(1_000)
         goes_on.pays(10)
-        operation = {"name": "personalise", "kind": "personalise", "world": "blank", "drawn": 0}
-        self.operations.append({**operation, "then": goes_on.steps})
+        common = {
+            "world": "blank",
+            "drawn": 0,
+            "digests": _digests(goes_on),
+            "left": [0, 0],
+            "made": [],
+        }
+        first = {"name": "first_boot", "kind": "first", "then": [], **common}
+        personalise = {"name": "personalise", "kind": "personalise", "then": goes_on.steps}
+        self.operations += [first, {**personalise, **common}]
         items = [(item, data.hex()) for item, data in content.items()]
         channel_keys = dict(content.items())[apdu.ITEM_CHANNEL_KEYS].hex()
         active.say(SELECT, issuer)
@@ -111,12 +132,12 @@ class _Fixture:
         desk = self.desk
         shown = [SELECT, verify(PIN)]
         one, four = desk.request(50), self.four
-        self._operation("pay_one", "pay", money, [SELECT], [tale.pay(one)], paid=50)
-        self._operation("pay_four", "pay", money, [SELECT], [tale.pay(four)], paid=1_400)
+        self._operation("pay_one", "pay", money, [SELECT], [tale.pay(one)])
+        self._operation("pay_four", "pay", money, [SELECT], [tale.pay(four)])
         key = money.fork("key")
         key.say(*shown, NEW_KEY)
         load = key.note(700)
-        self._operation("load", "plain", money, [*shown, NEW_KEY], [load], [SELECT], loaded=700)
+        self._operation("load", "plain", money, [*shown, NEW_KEY], [load], [SELECT])
         self._operation("generate_key", "plain", money, shown, [NEW_KEY])
         policy = Command(CLA_QALTA, apdu.INS_SET_POLICY, data=desk.policy(**_POLICY).raw)
         self._operation("set_policy", "plain", money, [SELECT], [policy])
@@ -125,7 +146,7 @@ class _Fixture:
         word = money.acknowledgement(2)
         self._operation("acknowledge", "plain", money, [SELECT], [word])
 
-    def _pin_operations(self, money: Story) -> None:
+    def _pin_operations(self, money: Story, world: str = "", end: str = "") -> None:
         acts = {
             "verify": [verify(PIN)],
             "verify_wrong": [verify(WRONG_PIN)],
@@ -134,27 +155,43 @@ class _Fixture:
         }
         for name, act in acts.items():
             new = NEW_PIN if name in ("change_pin", "unblock_pin") else PIN
-            pins = [verify(pin).raw.hex() for pin in sorted({PIN, new})]
+            pins = [verify(pin).raw.hex() for pin in (PIN, new)]
             more = {"pins": pins, "tries": verify("").raw.hex()}
             more["unblock"] = tale.unblock(PIN).raw.hex()
-            self._operation(name, "pin", money, [SELECT], act, more=more)
+            self._operation(name + end, "pin", money, [SELECT], act, world=world, more=more)
 
     def _torn_operations(self, money: Story) -> None:
         """On what a cut within the payment from four notes left behind."""
         four = self.operations[[row["name"] for row in self.operations].index("pay_four")]
         for name in ("intent_left", "intent_taken", "unsigned"):
             self.worlds.append({"name": name, "cut": "pay_four", "drawn": money.drawn})
+        left = four["left"][1]  # either is completed
         for name in ("intent_left", "intent_taken"):
-            self.operations.append({**four, "name": "boot_" + name, "kind": "boot", "world": name})
+            row = {**four, "name": "boot_" + name, "kind": "boot", "world": name}
+            self.operations.append({**row, "left": [left, left]})
         unsigned = money.fork("unsigned")
         unsigned.say(SELECT, tale.pay(self.four))
-        unsigned.paid += self.four.amount_tiyn
         unsigned.last_payment = self.four.payment_id
         recovered = [tale.recover(self.four.payment_id)]
         self._operation("recover", "plain", unsigned, [SELECT], recovered, world="unsigned")
         export = [STATEMENT, *(tale.entry(index) for index in range(_LATE + 1))]
         shown = [SELECT, verify(PIN)]
         self._operation("export", "plain", unsigned, shown, export, world="unsigned")
+
+    def _sector_operations(self, money: Story) -> None:
+        """Where the next record does not fit into its sector any more."""
+        for log, sectors in (("journal", 0), ("state", 0), ("counter", 0), ("counter", 1)):
+            name = f"{log}_end" + ("_twice" if sectors else "")
+            world = {"name": name, "from": "money", "steps": [], "fill": [[log, sectors]]}
+            self.worlds.append({**world, "drawn": money.drawn})
+        every = {"name": "every_end", "from": "money", "steps": [], "drawn": money.drawn}
+        self.worlds.append({**every, "fill": [["state", 0], ["counter", 0], ["journal", 2]]})
+        for name in ("journal_end", "counter_end", "counter_end_twice", "every_end"):
+            acts = [tale.pay(self.desk.request(50))]
+            self._operation(f"pay_{name}", "pay", money, [SELECT], acts, world=name)
+        self._pin_operations(money, "state_end", "_state_end")
+        word = money.acknowledgement(2)
+        self._operation("ack_state_end", "plain", money, [SELECT], [word], world="state_end")
 
     def _full_operations(self, active: Story) -> None:
         full = active.fork("full")
@@ -164,8 +201,25 @@ class _Fixture:
             full.pays(1 + number)
         self._world("full", "active", full)
         last = self.desk.request(50)
-        self._operation("pay_last", "pay", full, [SELECT], [tale.pay(last)], paid=50)
+        self._operation("pay_last", "pay", full, [SELECT], [tale.pay(last)])
         self._operation("acknowledge_full", "plain", full, [SELECT], [full.acknowledgement()])
+
+    def _wrapping_operations(self, active: Story) -> None:
+        """The journal's ring is about to close: its oldest sector is given up for a new one."""
+        long = active.fork("long")
+        long.say(SELECT)
+        long.loads(100_000)
+        for round_, count in enumerate(_ROUNDS):
+            for number in range(count):
+                long.pays(1 + number)
+            long.say(long.acknowledgement(1 + round_))
+        for number in range(_LATE):
+            long.pays(20 + number)
+        self._world("long", "active", long)
+        world = {"name": "wrapping", "from": "long", "steps": [], "drawn": long.drawn}
+        self.worlds.append({**world, "fill": [["journal", _SECTORS]]})
+        acts = [tale.pay(self.desk.request(50))]
+        self._operation("pay_wrapping", "pay", long, [SELECT], acts, world="wrapping")
 
     def _crowded_operations(self, active: Story) -> None:
         """Every slot has a note; the first one is spent and forgotten, and its slot used again."""
@@ -185,25 +239,28 @@ class _Fixture:
         self.worlds.append(world)
 
     def _operation(  # type: ignore[no-untyped-def]
-        self, name, kind, story, prelude, act, resume=None, *, loaded=0, paid=0, world="", more=()
+        self, name, kind, story, prelude, act, resume=None, *, world="", more=()
     ) -> None:
         card = story.fork("operation")
         row = {"name": name, "kind": kind, "world": world or story.folder.name}
         row["prelude"] = card.say(*prelude)
         row["drawn"] = story.drawn
+        before, known = card.ledger.left, _digests(card)
         row["act"] = card.say(*act)
-        card.loaded += loaded
-        card.paid += paid
+        row["left"] = [before, card.ledger.left]
+        row["made"] = [digest for digest in _digests(card) if digest not in known]
         if kind == "pay":
             card.last_payment = act[0].data[8:24]
             row["recover"] = card.say(tale.recover(card.last_payment))
         row["resume"] = story.fork("resume").say(*(resume or prelude))
         if kind == "pin":
             card.say(tale.unblock(PIN))
-        row["then"] = self._goes_on(card)
+        then = self._goes_on(card)
+        row["then"] = then.steps
+        row["digests"] = _digests(then)
         self.operations.append({**row, **dict(more)})
 
-    def _goes_on(self, card: Story) -> tale.Pairs:
+    def _goes_on(self, card: Story) -> Story:
         """A payment, an old one recovered, a sync and another payment."""
         then = card.fork("then")
         waiting = len(card.card.purse.journal.waiting)
@@ -213,4 +270,9 @@ class _Fixture:
         then.say(tale.recover(card.last_payment), STATEMENT, tale.entry(0))
         then.say(then.acknowledgement(3), BALANCE)
         then.pays(8)
-        return then.steps
+        return then
+
+
+def _digests(story: Story) -> list[str]:
+    """Everything that the token keys of this card may ever sign."""
+    return [digest.hex() for digest in story.ledger.runs]

@@ -15,16 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.hal import software_element
+from firmware.storage.migrations import upgrade
 from firmware.wire import apdu, status
 from firmware.wire.apdu import CLA_ISO, CLA_QALTA, P2_PIN, Command
 from firmware.wire.limits import TOKEN_KEYS
+from firmware.wire.note import Note
 from host_bridge.crypto import p256
+from host_bridge.crypto.keys import SigningKey
 from host_bridge.session.purse import PayRequest, PurseSession
 from tests.card.facts import recomputed_chain
 from tests.doubles.desk import NOW, PIN, PUK, Desk
 from tests.doubles.in_process import InProcessCard
+from tests.power_cut.ledger import Ledger
 
 Pairs = list[tuple[str, str]]
 CHALLENGE = bytes(16)
@@ -70,18 +75,29 @@ def entry(index: int) -> Command:
 
 
 class Draws:
-    """Stands where the element asks the system for random keys."""
+    """Stands where anybody asks for random bytes or keys, so that every fixture is the same."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.next = 0
+        self._others = 0
         patch.setattr(software_element, "os", self)
+        patch.setattr(secrets, "token_bytes", self._token_bytes)
+        patch.setattr(SigningKey, "generate", classmethod(self._signing_key))
 
     def urandom(self, size: int) -> bytes:
-        """The next key; anything else is random indeed."""
+        """What the element asks the system for: the next key; anything else looks random."""
         if size != len(KEYS[0]):
-            return secrets.token_bytes(size)
+            return self._token_bytes(size)
         self.next += 1
         return KEYS[self.next - 1]
+
+    def _token_bytes(self, size: int = 32) -> bytes:
+        self._others += 1
+        return hashlib.shake_128(b"draw %d" % self._others).digest(size)
+
+    def _signing_key(self, cls: type[SigningKey]) -> SigningKey:
+        scalar = int.from_bytes(self._token_bytes(), "big") % 2**255 + 1
+        return cls(ec.derive_private_key(scalar, ec.SECP256R1()))
 
 
 @dataclass
@@ -92,18 +108,18 @@ class Story:
     draws: Draws
     folder: Path
     drawn: int = 0
-    loaded: int = 0
-    paid: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
     last_payment: bytes = b""
     steps: Pairs = field(default_factory=list)
+    asks_ledger: bool = True
 
     def __post_init__(self) -> None:
-        self.card = InProcessCard(self.folder)
+        self.card = _booted(self.folder)
 
     def fork(self, name: str) -> Story:
         """Another card with the same flash, whose steps begin anew."""
         folder = _copied(self.folder, name)
-        known = (self.drawn, self.loaded, self.paid, self.last_payment)
+        known = (self.drawn, self.ledger.copy(), self.last_payment)
         return Story(self.desk, self.draws, folder, *known)
 
     def say(self, *commands: Command) -> Pairs:
@@ -111,58 +127,69 @@ class Story:
         pairs: Pairs = []
         self.draws.next = self.drawn
         for command in commands:
-            raw = command.raw
+            raw, whole = command.raw, b""
             for _ in range(_MAX_PARTS):
                 answer = self.card.transmit(raw)
                 pairs.append((raw.hex(), answer.hex()))
+                whole += answer[:-2]
                 if answer[-2] != 0x61:
                     break
                 raw = Command(CLA_ISO, apdu.INS_GET_RESPONSE, le=answer[-1] or 256).raw
+            self._keep_account(command, whole, int.from_bytes(answer[-2:], "big"))
         self.drawn = self.draws.next
         self.steps += pairs
         return pairs
+
+    def _keep_account(self, command: Command, answer: bytes, word: int) -> None:
+        if word == status.OK and command.ins in (apdu.INS_PAY, apdu.INS_RECOVER):
+            self.ledger.take(answer)
+        elif word == status.OK and command.ins == apdu.INS_LOAD:
+            self.ledger.load(command.data, Note.parse(command.data).value)
+        if self.asks_ledger and not (self.card.purse.is_blank or self.card.purse.damage):
+            left = sum(self.card.purse.balance().values())
+            assert left == self.ledger.left, "what is left: loaded less signed away (I1, I2)"
 
     def pays(self, amount: int, word: int = status.OK) -> PayRequest:
         """A payment that is answered with `word`."""
         request = self.desk.request(amount)
         assert last_word(self.say(pay(request))) == word
         if word == status.OK:
-            self.paid += amount
             self.last_payment = request.payment_id
-        self.check_balance()
         return request
 
     def loads(self, value: int) -> None:
         """A key and a note for it."""
         assert last_word(self.say(verify(PIN), NEW_KEY)) == status.OK
         assert last_word(self.say(self.note(value))) == status.OK
-        self.loaded += value
-        self.check_balance()
 
     def note(self, value: int) -> Command:
         """LOAD of a note for the key that was drawn last."""
         note = self.desk.note(p256.public_key(KEYS[self.drawn - 1]), value)
         return Command(CLA_QALTA, apdu.INS_LOAD, data=note.raw)
 
-    def acknowledgement(self, days: int = 1) -> Command:
+    def acknowledgement(self, days: int = 1, pin: str = PIN) -> Command:
         """ACKNOWLEDGE of everything, for which a copy of this card is asked."""
-        with InProcessCard(_copied(self.folder, self.folder.name + "-twin")) as twin:
+        with _booted(_copied(self.folder, self.folder.name + "-twin")) as twin:
             session = PurseSession(twin)
             session.select()
-            session.verify_pin(PIN)
+            session.verify_pin(pin)
             export = session.export(CHALLENGE)
         assert recomputed_chain(export.statement.anchor, export) == export.statement.head
         word = self.desk.acknowledge(export, time=NOW + days)
         return Command(CLA_QALTA, apdu.INS_ACKNOWLEDGE, data=word.raw)
 
-    def check_balance(self) -> None:
-        """Balance = loaded - paid (I1, I2)."""
-        assert sum(self.card.purse.balance().values()) == self.loaded - self.paid
-
 
 def last_word(pairs: Pairs) -> int:
     """The last status word."""
     return int(pairs[-1][1][-4:], 16)
+
+
+def _booted(folder: Path) -> InProcessCard:
+    """A card in a folder, which an older firmware may have left."""
+    card = InProcessCard(folder)
+    upgrade(card.memory)
+    card.purse.reload()
+    return card
 
 
 def _copied(folder: Path, name: str) -> Path:
