@@ -4,9 +4,10 @@
 BIN := .venv/bin
 WORKERS ?= 2
 SCENARIO ?=
+CUTS ?= 1_000_000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format format-check lint types imports clean distclean
+.PHONY: help setup demo test bench power-cut check format format-check lint types imports clean distclean
 
 help: ## This list
 	@echo "Qalta: a card pays a till with no network, and the bank settles later."
@@ -20,6 +21,13 @@ demo: setup ## Play the three scenarios on real cards, or one of them: make demo
 
 test: setup ## Every test, with format, lint, types and imports among them; WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+power-cut: setup ## Cut a card's power for hours: make power-cut CUTS=10_000_000
+	@$(BIN)/python -m tests.power_cut $(CUTS)
+
+bench: setup ## What a payment costs: the flash, the processor, the tap; WRITE=--write puts it into docs/
+	@$(BIN)/python -m tests.bench $(WRITE)
+	@$(BIN)/qalta bench tap
 
 check: test ## The same: it is all that CI runs
 

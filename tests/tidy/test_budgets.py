@@ -19,6 +19,7 @@ FORBIDDEN_STEMS = frozenset(["common", "helper", "helpers", "legacy", "misc", "u
 # Folders that may hold a single file, each with its reason.
 LONE_FILES = {
     "firmware/apps": "one main program a device, and the card is the first device",
+    "firmware/storage/migrations": "one step of the layout a version",
     "host_bridge/bank/migrations/versions": "one step of the schema a release",
     "pos_terminal/migrations/versions": "one step of the schema a release",
 }
