@@ -88,7 +88,7 @@ ALLOWED = {mode: set(_RIGHT) for mode in MODES}
 for _mode in (FLIP, ROT, TWICE + FLIP):
     ALLOWED[_mode] |= _NOTICED
 for _mode in (BACK, OTHER):
-    ALLOWED[_mode] = {"same", "locked", "unnoticed"}
+    ALLOWED[_mode] = {"same", "locked"}
 
 
 def modes_of_the_harness() -> set[str]:

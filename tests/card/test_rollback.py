@@ -3,8 +3,10 @@
 
 import pytest
 
+from firmware.hal.software_element import SoftwareElement
 from firmware.purse.stored import INTENT
 from firmware.wire.apdu import LIFECYCLE_ACTIVE, LIFECYCLE_SYNC_ONLY
+from firmware.wire.limits import COUNTER_JUMP
 from tests.card.bench import Bench, refusal
 from tests.doubles.desk import PIN
 from tests.doubles.power import PowerCut
@@ -31,8 +33,11 @@ def test_a_memory_that_was_put_back_is_noticed(bench: Bench) -> None:
     assert export.entries == [], "the bank sees a counter that the journal does not explain"
 
 
-def test_a_jump_that_boot_finds_is_put_on_record(bench: Bench) -> None:
-    """S11: the counter ran ahead of the intent where the power failed; the payment stands."""
+def test_a_jump_that_boot_finds_is_put_on_record(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S11: a chip's counter ran ahead of the intent where its power failed; the payment stands."""
+    monkeypatch.setattr(SoftwareElement, "COUNTER_JUMP", COUNTER_JUMP)  # it stands for the chip
     request = bench.desk.request(500)
 
     bench.card.purse.journal.commit = cut  # type: ignore[method-assign]
@@ -46,6 +51,16 @@ def test_a_jump_that_boot_finds_is_put_on_record(bench: Bench) -> None:
     assert bench.pay(bench.desk.request(10))
     bench.boot()
     assert bench.card.purse.profile.lifecycle == LIFECYCLE_ACTIVE
+
+
+def test_a_counter_that_cannot_jump_did_not(bench: Bench) -> None:
+    """I11: ahead of the intent, the software element's counter means older flash."""
+    bench.card.purse.journal.commit = cut  # type: ignore[method-assign]
+    with pytest.raises(PowerCut):
+        bench.session.pay(bench.desk.request(500))
+    bench.set_counter(2)
+    bench.boot()
+    assert bench.card.purse.profile.lifecycle == LIFECYCLE_SYNC_ONLY
 
 
 def test_an_intent_that_was_put_back_is_no_payment(bench: Bench) -> None:

@@ -27,8 +27,8 @@ _BACK = "back"  # how the modes begin in which a purse that is locked has done r
 _CUTS = 3_000
 # Without those whose every sweep takes thousands of cuts.
 _OPERATIONS = (
-    "pay_one,pay_four,load,generate_key,set_policy,acknowledge,verify,verify_wrong,change_pin,recover,"
-    "boot_intent_taken,pay_journal_end,pay_wrapping,verify_state_end,reuse_slot"
+    "pay_one,pay_four,load,generate_key,set_policy,acknowledge,verify,verify_wrong,change_pin,"
+    "recover,boot_intent_taken,pay_journal_end,pay_wrapping,verify_state_end,reuse_slot"
 )
 _SEED = 1
 
