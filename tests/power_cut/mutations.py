@@ -81,7 +81,7 @@ MUTATIONS = (
         "no CRC of the logs is checked",
         "firmware/storage/frame.py",
         "    if end and _crc(raw[at : end - _CRC], salt) == raw[end - _CRC : end]:\n",
-        "    if end:\n",
+        "    if end and raw[at] >> 4 < 9:\n",  # kinds that there are: else it never ends
     ),
     Mutation(
         "no CRC of the files is checked",
