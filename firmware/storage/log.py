@@ -169,14 +169,29 @@ class SectorLog(Log):
         """
         if OVERHEAD + len(payload) > RECORD_SIZE:
             raise ValueError("a record of %d bytes" % len(payload))
+        self._store_again()
+        place = self._write(kind, payload, self._sequence)
+        self._sequence = (self._sequence + 1) % _SEQUENCES
+        return place
+
+    def _store_again(self) -> None:
+        """Stores the newest record once more, behind itself, if it had to be mended.
+
+        What was not programmed to the end may read otherwise another time.
+        """
+        if self._doubtful is not None:
+            kind, payload = self._doubtful
+            self._write(kind, payload, (self._sequence - 1) % _SEQUENCES)
+            self._doubtful = None
+
+    def _write(self, kind: int, payload: bytes, sequence: int) -> int:
         for attempt in range(_TRIES):
             self._make_room(OVERHEAD + len(payload))
             number, at = self._current, self._end_of(self._current)
-            raw = framed(kind, self._sequence, payload, self._salts[number])
+            raw = framed(kind, sequence, payload, self._salts[number])
             self._device.writeblocks(number % self._count, raw, at)
             self._ends[number] = at + len(raw)
             if self._holds(number, at, raw):
-                self._sequence = (self._sequence + 1) % _SEQUENCES
                 return number << _PLACE_BITS | at
             # A bad spot is passed over, a bad sector with the next try.
             self._ends[number] = SECTOR_SIZE if attempt else aligned(at + len(raw))
@@ -218,16 +233,8 @@ class SectorLog(Log):
         return self._first << _PLACE_BITS
 
     def rest(self) -> bool:
-        """Erases one sector ahead, if one is wanted and free; says whether there was work.
-
-        A newest record that had to be mended is first stored once more: what was not programmed
-        to the end may read otherwise another time.
-        """
-        if self._doubtful is not None:
-            kind, payload = self._doubtful
-            self._sequence = (self._sequence - 1) % _SEQUENCES
-            self.append(kind, payload)
-            self._doubtful = None
+        """Erases one sector ahead, if one is wanted and free; says whether there was work."""
+        self._store_again()
         ahead = range(self._current + 1, self._last + 1)
         ready = [number for number in ahead if self._end_of(number) < SECTOR_SIZE]
         return len(ready) < _AHEAD and self._erase_next()

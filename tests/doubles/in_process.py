@@ -16,6 +16,7 @@ from firmware.hal.software_element import SoftwareElement
 from firmware.purse.ports import Element
 from firmware.purse.purse import Purse
 from firmware.storage.memory import BoardMemory
+from firmware.storage.migrations import upgrade
 from host_bridge.closing import Closing
 from host_bridge.crypto import p256
 from host_bridge.transport.base import LinkLost, Traffic
@@ -43,6 +44,7 @@ class InProcessCard(Closing):
         if self._supply is not None:
             flash = self._supply.wrap(flash)
         self.memory = BoardMemory(flash.files, flash.copies, flash.partition)
+        upgrade(self.memory)
         self.element = self.build_element()
         self.purse = Purse(self.memory, self.element, p256.verify)
         self.application = Application(self.memory, self.purse)

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from boards.VIRTUAL.board import VirtualBoard
+from boards.VIRTUAL.partitions import read_partitions
 from firmware.wire import apdu
-from firmware.wire.apdu import CLA_QALTA, LIFECYCLE_SYNC_ONLY, Command, split_answer
+from firmware.wire.apdu import (
+    CLA_QALTA,
+    LIFECYCLE_DAMAGED,
+    LIFECYCLE_SYNC_ONLY,
+    Command,
+    split_answer,
+)
 from firmware.wire.certificate import ROLE_PURSE
 from host_bridge.session.exchange import CardRefused
 from host_bridge.session.issuer import IssuerSession, Personalisation
@@ -186,3 +193,19 @@ def test_a_card_that_was_half_personalised(card: OldCard) -> None:
 def test_each_old_image_has_its_test() -> None:
     text = Path(__file__).read_text()
     assert [name for name in NAMES if f'old("{name}")' not in text] == []
+
+
+@old("lived")
+def test_an_upgraded_card_that_lost_its_state_is_damaged(card: OldCard) -> None:
+    """S05: it is not taken for a card of version 1, and its journal stays as evidence."""
+    card.on().pay(old_desk().request(77))
+    card.off()
+    content = bytearray(card.image.read_bytes())
+    state, journal = read_partitions()["state"], read_partitions()["journal"]
+    content[state.offset : state.end] = b"\xff" * state.size
+    card.image.write_bytes(content)
+    assert card.on().select().lifecycle == LIFECYCLE_DAMAGED
+    card.off()
+    after = card.image.read_bytes()
+    assert after[journal.offset : journal.end] == content[journal.offset : journal.end]
+    assert after[state.offset : state.end] == content[state.offset : state.end]

@@ -30,8 +30,6 @@ from tests.unit.test_log import (
 NEW = (7, b"new " * 21)
 EDGES = (0xFF, 0x00, 0xF0, 0x55)  # bits of the last byte that do not come through
 
-# Diffs for these are proposed; strict, so that the mark goes with the change that they wait for.
-
 
 def goes_on(nor: Nor, stored: list[Record]) -> None:
     """It stores again, twice with a boot between, and loses nothing of what it had."""
@@ -454,3 +452,36 @@ def test_a_ready_sector_whose_header_is_gone_is_passed_over(ready: int) -> None:
         log.append(*stored[-1])
         settled(log)
     assert reopened(nor)[1] == stored
+
+
+def test_a_mended_newest_record_is_stored_again_before_the_next_one() -> None:
+    """S04: the copy stands behind its original, whatever comes then, and counts once."""
+    nor = Nor(3)
+    log = SectorLog(nor)
+    log.append(1, b"first")
+    log.append(1, b"newest")
+    nor.raw[nor.raw.index(b"newest")] ^= 4
+    again = SectorLog(nor)
+    assert load(again) == [(1, b"first"), (1, b"newest")]
+    again.append(2, b"next")
+    assert nor.raw.index(b"newest") < nor.raw.index(b"next")
+    assert load(SectorLog(nor)) == [(1, b"first"), (1, b"newest"), (2, b"next")]
+
+
+def test_a_copy_that_cannot_be_stored_takes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S09: the record after it is not taken for a copy, and so not overlooked."""
+    nor = Nor(3)
+    SectorLog(nor).append(1, b"newest")
+    nor.raw[nor.raw.index(b"newest")] ^= 4
+    log = SectorLog(nor)
+    assert load(log) == [(1, b"newest")]
+
+    def worn(*_: object) -> None:
+        raise OSError(5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nor, "writeblocks", worn)
+        with pytest.raises(OSError):
+            log.rest()
+    log.append(2, b"next")
+    assert load(SectorLog(nor)) == [(1, b"newest"), (2, b"next")]

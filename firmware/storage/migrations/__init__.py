@@ -11,8 +11,10 @@ from firmware.wire.layout import WireError
 
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
+    from firmware.purse.ports import Store
     from firmware.storage.memory import BoardMemory
 
+_ONLY_1 = "access"  # a record of version 1, and of no other
 _STEPS = {1: "from_1"}  # version: the module whose `migrate` leads to the next
 
 
@@ -29,6 +31,18 @@ def upgrade(memory: "BoardMemory") -> None:
             version = module.migrate(memory)
         except (StorageDamaged, WireError, OSError):
             return
+    _forget(memory.store)
+
+
+def _forget(store: "Store") -> None:
+    """Ends what a power cut left undone behind a step from version 1: a PIN is among it."""
+    if store.names(_ONLY_1):
+        from firmware.storage.migrations import from_1
+
+        try:
+            from_1.forget(store)
+        except OSError:
+            return  # another time
 
 
 def _version(memory: "BoardMemory") -> int:
@@ -45,4 +59,6 @@ def _version(memory: "BoardMemory") -> int:
         return state.VERSION
     if found:
         return found[-1]
-    return 1 if memory.store.names("access") or memory.store.names("lifecycle") else state.VERSION
+    # Not by a record that later versions have too: a card that lost its state is damaged, and what
+    # is left of it must not be written over.
+    return 1 if memory.store.names(_ONLY_1) else state.VERSION

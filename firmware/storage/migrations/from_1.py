@@ -47,9 +47,14 @@ def migrate(memory: "BoardMemory") -> int:
     memory.journal.clear()  # whatever a cut left of an earlier try
     _write_journal(memory, notes, _BASE.unpack(base[: _BASE.size])["counter"])
     memory.state.append(STATE, LAYOUT.pack(_state(store, base, notes)))
+    forget(store)
+    return VERSION
+
+
+def forget(store: "Store") -> None:
+    """Removes the old records; the one that says "version 1" first."""
     for name in list(_GONE) + store.names(_ENTRY):
         store.remove(name)
-    return VERSION
 
 
 def _copy(store: "Store") -> None:
