@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card: a purse on this board's flash, answering APDUs on the serial link."""
 
-# ruff: noqa: I001
+# mypy: disable-error-code="attr-defined"
+# ruff: noqa: E402, I001
+import gc
+
+# Until the card serves, the heap is collected often: garbage would spread what stays over all of
+# it, and in 128 KiB no row of 700 bytes would be left (docs/performance.md).
+gc.threshold(4096)
+
 # Imported from the ground up: a board's stack is small, and an import inside an import inside
 # an import takes as much of it as the deepest call.
 from firmware.crypto import p256
@@ -18,6 +25,8 @@ TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this fo
 if TYPE_CHECKING:
     from typing import Any
 
+_ONLY_WHEN_FULL = -1
+
 
 def main(board: "Any") -> None:
     """Builds the card on a board and serves it until the link ends.
@@ -29,7 +38,9 @@ def main(board: "Any") -> None:
     memory = BoardMemory(board.files, board.copies, board.partition)
     upgrade(memory)
     purse = Purse(memory, _element(board, memory), p256.verify)
-    serve(SerialLink(board.source, board.sink), Application(memory, purse))
+    application = Application(memory, purse)
+    gc.threshold(_ONLY_WHEN_FULL)  # `serve` collects behind each answer
+    serve(SerialLink(board.source, board.sink), application)
 
 
 def _element(board: "Any", memory: BoardMemory) -> "Any":

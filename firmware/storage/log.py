@@ -16,7 +16,7 @@ import os
 
 from firmware.purse.ports import LOST, Log, StorageDamaged
 from firmware.storage.frame import OVERHEAD, RECORD_SIZE, find, framed, mend
-from firmware.storage.sector import SECTOR_SIZE, Reader, aligned
+from firmware.storage.sector import SECTOR_SIZE, WINDOW, Reader, aligned
 
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
@@ -46,10 +46,14 @@ class SectorLog(Log):
     """A log on a block device of 4,096-byte sectors with the extended interface.
 
     `place`s are numbers that grow from record to record; one stays good until its sector goes.
+
+    window: WINDOW bytes to read with, which logs that are not read at the same time can share. It
+    is had once and kept: a heap in pieces may have no such row of bytes when a log is read again.
     """
 
-    def __init__(self, device: "Device") -> None:
+    def __init__(self, device: "Device", window: "bytearray | None" = None) -> None:
         self._device = device
+        self._window = window or bytearray(WINDOW)
         self._count: int = device.ioctl(_COUNT_BLOCKS, 0) or 0
         self._keep = 0  # the number of the sector from which on everything is needed
         self._forget()
@@ -78,7 +82,7 @@ class SectorLog(Log):
         self._first, self._last = numbers[0], numbers[-1]
         self._current = self._first
         newest: "Frame | None" = None
-        reader = Reader(self._device)
+        reader = Reader(self._device, self._window)
         for number in numbers:
             reader.open(number % self._count, self._salts[number])
             at = _HEADER_SIZE

@@ -4,6 +4,7 @@
 from firmware.purse.ports import Memory
 from firmware.storage.log import SectorLog
 from firmware.storage.record_store import RecordStore
+from firmware.storage.sector import WINDOW
 
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class BoardMemory(Memory):
     ) -> None:
         self.store = RecordStore(files, copies, "purse")
         self.keys = RecordStore(files, copies, "element")
-        self.state = SectorLog(partition("state"))
-        self.counter = SectorLog(partition("counter"))
-        self.journal = SectorLog(partition("journal"))
+        window = bytearray(WINDOW)
+        self.state = SectorLog(partition("state"), window)
+        self.counter = SectorLog(partition("counter"), window)
+        self.journal = SectorLog(partition("journal"), window)

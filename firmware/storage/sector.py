@@ -8,19 +8,18 @@ if TYPE_CHECKING:
     from firmware.storage.memory import Device
 
 SECTOR_SIZE = 4096
-_WINDOW = 1024
-_STEP = 64  # bytes that are compared at once
+WINDOW = 1024
+_BLANK = b"\xff" * 64  # bytes that are compared at once
 _ALIGNED = 16  # behind garbage the log goes on at such an offset
 _ERASED = 0xFF
 
 
 class Reader:
-    """Reads the sectors of a device, one after the other, with one buffer for all."""
+    """Reads the sectors of a device, one after the other, through a buffer of WINDOW bytes."""
 
-    def __init__(self, device: "Device") -> None:
+    def __init__(self, device: "Device", window: bytearray) -> None:
         self._device = device
-        self._buffer = bytearray(_WINDOW)
-        self._blank = b"\xff" * _WINDOW
+        self._buffer = window
         self._block = 0
         self._salt = 0
         self._start = 0  # the offset of the window in its sector
@@ -32,7 +31,7 @@ class Reader:
         self._move(0)
 
     def _move(self, at: int) -> None:
-        self._start = min(at, SECTOR_SIZE - _WINDOW)
+        self._start = min(at, SECTOR_SIZE - WINDOW)
         self._device.readblocks(self._block, self._buffer, self._start)
 
     def next(self, at: int) -> "tuple[int, Frame | None]":
@@ -66,24 +65,23 @@ class Reader:
     def _within(self, at: int) -> int:
         """Where in the window this offset is, with all that its record can have behind it."""
         end = min(at + RECORD_SIZE, SECTOR_SIZE)
-        if at < self._start or end > self._start + _WINDOW:
+        if at < self._start or end > self._start + WINDOW:
             self._move(at)
         return at - self._start
 
     def behind(self, at: int) -> int:
         """Where one may write: `at`, if all from there on is erased, else behind what is not."""
         start = SECTOR_SIZE
-        blank = self._blank[:_STEP]
         while start > at:
-            start -= _WINDOW
+            start -= WINDOW
             self._move(start)
-            if self._buffer != self._blank:
-                end = start + _WINDOW
-                while self._buffer[end - start - _STEP : end - start] == blank:
-                    end -= _STEP
-                while end > start and self._buffer[end - start - 1] == _ERASED:
+            end = WINDOW
+            while end and self._buffer[end - len(_BLANK) : end] == _BLANK:
+                end -= len(_BLANK)
+            if end:
+                while self._buffer[end - 1] == _ERASED:
                     end -= 1
-                return at if end <= at else aligned(end)
+                return at if start + end <= at else aligned(start + end)
         return at
 
 
