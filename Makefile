@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make help` lists what can be done. Nothing here needs root, and only `setup` needs the network.
+# `make help` lists what can be done. Only `test-setup` may want root, and only the two setups need the
+# network.
 
 BIN := .venv/bin
 WORKERS ?= 2
@@ -7,7 +8,7 @@ SCENARIO ?=
 CUTS ?= 1_000_000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench power-cut check format format-check lint types imports clean distclean
+.PHONY: help setup demo test-setup test bench power-cut check format format-check lint types imports clean distclean
 
 help: ## This list
 	@echo "Qalta: a card pays a till with no network, and the bank settles later."
@@ -19,7 +20,10 @@ setup: ## Make .venv and put MicroPython into .runtime; quick and offline when t
 demo: setup ## Play the three scenarios on real cards, or one of them: make demo SCENARIO=special
 	@$(BIN)/qalta demo $(SCENARIO)
 
-test: setup ## Every test, with format, lint, types and imports among them; WORKERS=2 at a time
+test-setup: setup ## Install what the tests need beyond that: as root, else it says which
+	@$(BIN)/python -m provisioning.setup.debian
+
+test: test-setup ## Every test, with format, lint, types and imports among them; WORKERS=2 at a time
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 power-cut: setup ## Cut a card's power for hours: make power-cut CUTS=10_000_000

@@ -61,13 +61,18 @@ def _create(environment: Path) -> None:
 
 
 def _install(root: Path, python: Path) -> None:
-    _pip(root, python, "--editable", ".[dev]")
+    pip_install(root, python, "--editable", ".[dev]")
     # Its SCP03 judges ours in the tests, and needs nothing but `cryptography`; what it declares
     # for YubiKeys would ask for a compiler and PC/SC headers.
-    _pip(root, python, "--no-deps", _ORACLE)
+    pip_install(root, python, "--no-deps", _ORACLE)
 
 
-def _pip(root: Path, python: Path, *what: str) -> None:
+def pip_install(root: Path, python: Path, *what: str) -> None:
+    """Install packages into the environment of this interpreter.
+
+    Raises:
+        SetupError: pip failed; the message ends with what it said.
+    """
     command = [
         *(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
         *("--no-input", "--retries", "2", *what),
