@@ -7,6 +7,7 @@ parsing, the refusal of bad bytes and the byte table in the documentation all co
 
 import hashlib
 import struct
+from array import array
 
 from firmware.crypto.p256 import ORDER, on_curve
 
@@ -44,6 +45,9 @@ class Layout:
         self.fields = fields
         self.format = ">" + "".join(code for _, code in fields)
         self.size = struct.calcsize(self.format)
+        # Of each field how many values it has, and of how many bytes: known once, used often.
+        self._many = bytes([_repeats(code) for _, code in fields])
+        self._sizes = array("H", [_size_of(code) for _, code in fields])
 
     def unpack(self, raw: bytes) -> "dict[str, Any]":
         """The fields of `raw` by name; a code such as "4H" gives a tuple.
@@ -55,11 +59,11 @@ class Layout:
         values = struct.unpack(self.format, raw)
         fields: "dict[str, Any]" = {}
         at = 0
-        for name, code in self.fields:
-            many = _repeats(code)
-            fields[name] = values[at] if many == 1 else tuple(values[at : at + many])
+        for (name, _), many in zip(self.fields, self._many):
+            value = values[at] if many == 1 else tuple(values[at : at + many])
+            fields[name] = value
             at += many
-            if name.startswith(RESERVED) and any(_bytes_of(fields[name])):
+            if name.startswith(RESERVED) and any(_bytes_of(value)):
                 raise WireError("reserved bytes are not zero")
         return fields
 
@@ -70,19 +74,22 @@ class Layout:
         """
         values: "list[Any]" = []
         left = len(fields)
-        for name, code in self.fields:
-            many = _repeats(code)
+        for (name, code), many, size in zip(self.fields, self._many, self._sizes):
             if name.startswith(RESERVED):
-                value: "Any" = bytes(int(code[:-1])) if code.endswith("s") else 0
+                value: "Any" = bytes(size) if code.endswith("s") else 0
             elif name not in fields:
                 raise WireError("field %s is missing" % name)
             else:
                 value = fields[name]
                 left -= 1
-            items = (value,) if many == 1 else tuple(value)
-            if len(items) != many or not all(_fits(item, code) for item in items):
+            if many == 1:
+                good = _fits(value, code, size)
+                values.append(value)
+            else:
+                good = len(value) == many and all([_fits(item, code, size) for item in value])
+                values.extend(value)
+            if not good:
                 raise WireError("field %s does not fit" % name)
-            values.extend(items)
         if left:
             raise WireError("unknown fields were given")
         return struct.pack(self.format, *values)
@@ -98,21 +105,23 @@ class Layout:
         return rows
 
 
-_UNSIGNED = {"B": 1, "H": 2, "I": 4}
-
-
 def _repeats(code: str) -> int:
     """How many values a struct code stands for: "4H" gives four, "16s" one."""
     return int(code[:-1]) if len(code) > 1 and code[-1] != "s" else 1
 
 
-def _fits(value: object, code: str) -> bool:
+def _size_of(code: str) -> int:
+    """How many bytes each of these values has."""
+    return struct.calcsize(">" + code) // _repeats(code)
+
+
+def _fits(value: object, code: str, size: int) -> bool:
     """Whether `value` is what `code` holds: MicroPython's struct cuts silently, so ask first."""
     if code[-1] == "s":
-        return isinstance(value, (bytes, bytearray)) and len(value) == int(code[:-1] or 1)
+        return isinstance(value, (bytes, bytearray)) and len(value) == size
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    return 0 <= value < 1 << (8 * _UNSIGNED[code[-1]])
+    return value >> 8 * size == 0
 
 
 def _bytes_of(value: "Any") -> bytes:
