@@ -10,6 +10,7 @@ file(WRITE ${CMAKE_BINARY_DIR}/sdkconfig.partitions
 
 set(SDKCONFIG_DEFAULTS
     boards/sdkconfig.base
+    boards/sdkconfig.240mhz
     ${CMAKE_BINARY_DIR}/sdkconfig.partitions
 )
 

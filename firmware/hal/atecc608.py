@@ -33,7 +33,11 @@ _RANDOM = (op.RANDOM, op.RANDOM_SEED_IF_NEEDED, 0, b"", BLOCK_SIZE)
 
 
 class Atecc608:
-    """One chip. bus: `machine.I2C` at 100 kHz; clock: MicroPython's module `time`, or the like."""
+    """One chip.
+
+    bus: a `TwoSpeedBus` (`atecc608_bus`), or `machine.I2C` at 100 kHz; clock: MicroPython's module
+    `time`, or the like.
+    """
 
     def __init__(self, bus: "Bus", clock: "Clock", address: int = ADDRESS) -> None:
         power = ChipPower(bus, clock, address)
@@ -71,7 +75,11 @@ class Atecc608:
     def verify(
         self, public_key: bytes, digest: bytes, signature: bytes, by: int = DIGEST_BUFFER
     ) -> bool:
-        """Whether the signature fits. Raises EccFault for a key that is no point of the curve."""
+        """Whether the signature fits.
+
+        What the chip answers to a key that is no point of the curve no public data sheet says: it
+        may raise EccFault or another AteccError. `AteccElement.verify` never asks.
+        """
         if len(public_key) != _KEY_SIZE or len(signature) != _KEY_SIZE:
             raise ValueError("a public key and a signature have 64 bytes each")
         data = signature + public_key

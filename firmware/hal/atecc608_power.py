@@ -35,21 +35,24 @@ if TYPE_CHECKING:
         def ticks_diff(self, end_ms: int, start_ms: int) -> int: ...
 
 
-_GENERAL_CALL = 0  # eight low bits: at 100 kHz SDA is low for 80 µs, and tWLO asks for 60
+GENERAL_CALL = 0  # eight low bits: at 100 kHz SDA is low for 80 µs, and tWLO asks for 60
 _RESET = b"\x00"  # word addresses: the next read begins at the answer's first byte
 _SLEEP = b"\x01"
 _IDLE = b"\x02"
 
 _WAKE_MS = 2  # tWHI is 1.5 ms
 _AWAKE_MS = 600  # tWATCHDOG is 0.7 s at least; the rest is for what the host does in between
-_POLL_MS = 2
+_POLL_MS = 1
 _BUSY_MS = 120  # for a command that a host which is no more has given: none takes longer
 _WAKES = 4  # pulses until it counts as silent
 _PATIENCE = 2  # so many of them without waiting for such a command
 
 
 class ChipPower:
-    """One chip at `address` of a bus at 100 kHz, and what is known of its being awake."""
+    """One chip at `address` of a bus, and what is known of its being awake.
+
+    The bus may be as fast as the chip (1 MHz), but must be slow where address 0 is written to.
+    """
 
     def __init__(self, bus: "Bus", clock: "Clock", address: int) -> None:
         self._bus = bus
@@ -73,7 +76,7 @@ class ChipPower:
             if pulse == _PATIENCE:  # data sheet, "I2C Synchronization"
                 self._clock.sleep_ms(_BUSY_MS)
             self._woke_at_ms = self._clock.ticks_ms()
-            self._write(_GENERAL_CALL, b"\x00")  # nobody acknowledges it
+            self._write(GENERAL_CALL, b"\x00")  # nobody acknowledges it
             self._clock.sleep_ms(_WAKE_MS)
             if self._says_awake():
                 self.is_awake = True

@@ -13,7 +13,7 @@ from firmware.purse.ports import CounterExhausted, Element, Log, Store
 _COUNT = 8  # the kind of record in the counter's log: the counter, u32; the newest counts
 _COUNTER = "counter"  # the record that had it in storage version 1
 _COUNTER_SIZE = 4
-COUNTER_END = 2_097_151  # as an ATECC608 counts, so that no code relies on more
+COUNTER_END = Element.COUNTER_END  # as an ATECC608 counts, so that no code relies on more
 
 
 class SoftwareElement(Element):
@@ -70,10 +70,6 @@ class SoftwareElement(Element):
         self._log.keep_from(self._log.append(_COUNT, value.to_bytes(_COUNTER_SIZE, "big")))
         self._value = value
         return value
-
-    def counter_is_at_end(self) -> bool:
-        """Whether `advance` would raise."""
-        return self.counter() >= COUNTER_END
 
     def random(self, size: int) -> bytes:
         """Random bytes from the system."""

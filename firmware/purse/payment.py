@@ -62,8 +62,7 @@ def pay(purse: "Purse", raw: bytes, with_pin: bool) -> bytes:
     caps.check(policy, journal.since, request.amount, now, purse.last_sync, with_pin)
     wish = Wish(request.amount, request.purpose, request.payee, now)
     pieces = choose(purse.held, wish, policy)
-    purse.check_counter()
-    if purse.element.counter_is_at_end():
+    if purse.check_counter() >= purse.element.COUNTER_END:
         raise Refusal(status.COUNTER_EXHAUSTED)
     for held, _ in pieces:
         if not purse.element.has_key(held.slot):
@@ -143,9 +142,13 @@ def _carry_out(purse: "Purse", entry: JournalEntry, slots: "list[int]") -> bytes
 
 def with_signatures(purse: "Purse", entry: JournalEntry) -> JournalEntry:
     """The entry with its signatures, made and stored now if a power cut came before them."""
+    return _signed(purse, entry, entry.parents)
+
+
+def _signed(purse: "Purse", entry: JournalEntry, parents: "list[bytes]") -> JournalEntry:
     if not entry.is_signed:
         entry.signatures = []
-        for parent, body in zip(entry.parents, entry.transfer_bodies):
+        for parent, body in zip(parents, entry.transfer_bodies):
             slot, _ = purse.note_of(parent)
             entry.signatures.append(purse.element.sign(slot, sha256(body)))
         purse.journal.keep_signatures(entry)
@@ -163,8 +166,9 @@ def answer_again(purse: "Purse", known: "StoredPayment") -> bytes:
 def answer(purse: "Purse", entry: JournalEntry) -> bytes:
     """The tokens of a committed entry: note and transfer, one pair a piece."""
     parts: "list[bytes]" = []
-    entry = with_signatures(purse, entry)
-    for parent, body, signature in zip(entry.parents, entry.transfer_bodies, entry.signatures):
+    parents = entry.parents
+    entry = _signed(purse, entry, parents)
+    for parent, body, signature in zip(parents, entry.transfer_bodies, entry.signatures):
         _, note = purse.note_of(parent)
         parts.extend((note, body, signature))
     return b"".join(parts)

@@ -106,6 +106,7 @@ class Element:
 
     TIER = 0
     COUNTER_JUMP = 0  # how much more than one an `advance` may add that loses its power
+    COUNTER_END = 2_097_151  # where the counter stays: `advance` raises then
     TOKEN_KEYS = TOKEN_KEYS  # slots 1 to this many are for token keys, 0 is the identity's
 
     def generate(self, slot: int) -> bytes:
@@ -130,10 +131,6 @@ class Element:
 
     def advance(self) -> int:
         """Adds one to the counter, durably, and returns it. Raises CounterExhausted."""
-        raise NotImplementedError
-
-    def counter_is_at_end(self) -> bool:
-        """Whether `advance` would raise."""
         raise NotImplementedError
 
     def random(self, size: int) -> bytes:

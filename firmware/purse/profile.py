@@ -76,7 +76,8 @@ class Profile:
         self.trust.add(self.bank)
         for name in self._store.names(_KNOWN):
             self._remember(name)
-        read(_VIEW_KEY)  # without it nothing can be paid: better known now than then
+        # What it shares with its own bank alone. A payment has no time to read it again.
+        self.view_key = read(_VIEW_KEY)
 
     def _remember(self, name: str) -> None:
         """One that cannot be read is forgotten: whoever needs it presents it again."""
@@ -93,11 +94,6 @@ class Profile:
     def certificate(self) -> bytes:
         """The identity certificate: for the purse's own bank, never for a payee."""
         return self._read(_PURSE)
-
-    @property
-    def view_key(self) -> bytes:
-        """The key that it shares with its own bank alone."""
-        return self._read(_VIEW_KEY)
 
     def store_root(self, data: bytes) -> None:
         """Personalisation: the root's public key."""

@@ -121,11 +121,13 @@ class Purse:
         if counter != journal.explained and not self.is_blank:
             self.profile.lock(LIFECYCLE_SYNC_ONLY)
 
-    def check_counter(self) -> None:
-        """Locks the purse, and raises Refusal(6985), if the counter has moved by itself."""
-        if self.element.counter() != self.journal.explained:
+    def check_counter(self) -> int:
+        """The counter. Locks the purse, and raises Refusal(6985), if it has moved by itself."""
+        counter = self.element.counter()
+        if counter != self.journal.explained:
             self.profile.lock(LIFECYCLE_SYNC_ONLY)
             raise Refusal(status.CONDITIONS_NOT_MET)
+        return counter
 
     def rest(self) -> bool:
         """Does a part of what can wait until nobody does: erases ahead, mends copies.

@@ -32,5 +32,5 @@ class Contactless:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Lets the card go and takes the field away, so that it begins anew. Raises ReaderError."""
+        """Lets the card go and takes the field away: it begins anew. Raises ReaderError."""
         raise NotImplementedError

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.card.application import Application
 from firmware.hal.atecc608 import Atecc608
+from firmware.hal.atecc608_bus import TwoSpeedBus
 from firmware.hal.atecc608_element import AteccElement
 from firmware.hal.software_element import SoftwareElement
 from firmware.purse.ports import Element
@@ -23,6 +24,8 @@ from host_bridge.closing import Closing
 from host_bridge.crypto import p256
 from host_bridge.demo.cards import BoardMaker, Card
 from host_bridge.transport.base import Traffic, Transport
+
+Verify = Callable[[bytes, bytes, bytes], bool]
 
 _ASLEEP_MS = 10_000  # between two taps: long enough for a chip's watchdog
 
@@ -98,12 +101,12 @@ class BoardUnderTest:
 
 
 class CountingCard(Closing):
-    """A purse on a flash image, with the element and the verification of one of KINDS.
+    """A purse on a flash image, with the element of one of KINDS; a chip verifies, too.
 
     times_ms: of the chip's commands, by name. It is its own transport.
     """
 
-    KINDS = ("software", "chip", "chip-verifies")
+    KINDS = ("software", "chip")
 
     def __init__(self, kind: str, image: bytes, times_ms: Mapping[str, float]) -> None:
         self._kind = kind
@@ -117,23 +120,23 @@ class CountingCard(Closing):
         self._boot()
 
     def _boot(self) -> None:
-        self._chip = Atecc608(self._bus, self._clock)
         memory = BoardMemory(self._flash.files, self._flash.copies, self._flash.partition)
-        self._purse = Purse(memory, self._element(memory), self._verify)
+        element, self._check = self._element(memory)
+        self._purse = Purse(memory, element, self._verify)
         self._application = Application(memory, self._purse)
         self.traffic = Traffic()
         self._counts.taken()
 
-    def _element(self, memory: BoardMemory) -> Element:
+    def _element(self, memory: BoardMemory) -> tuple[Element, Verify]:
+        """The element, and who verifies, as `firmware.apps.card` chooses them."""
         if self._kind == "software":
-            return SoftwareElement(memory.keys, memory.counter)
-        return AteccElement(self._chip)
+            return SoftwareElement(memory.keys, memory.counter), p256.verify
+        chip = AteccElement(Atecc608(TwoSpeedBus(self._bus.open_at), self._clock))
+        return chip, chip.verify
 
     def _verify(self, public_key: bytes, digest: bytes, signature: bytes) -> bool:
         self._counts.add("verify")
-        if self._kind == "chip-verifies":
-            return self._chip.verify(public_key, digest, signature)
-        return p256.verify(public_key, digest, signature)
+        return self._check(public_key, digest, signature)
 
     def transmit(self, command: bytes) -> bytes:
         """One APDU, with everything that is done for its answer counted."""

@@ -18,7 +18,7 @@ from firmware.wire import layout
 _FIRMWARE = str(Path(str(firmware.__file__)).parent)
 _CRYPTO = str(Path(_FIRMWARE, "crypto"))
 # The driver's polling runs while the chip works: it takes no time of its own.
-_POLLING = str(Path(_FIRMWARE, "hal", "atecc608_power.py"))
+_POLLING = tuple(str(Path(_FIRMWARE, "hal", f"atecc608_{name}.py")) for name in ("power", "bus"))
 _PACKETS = str(Path(_FIRMWARE, "hal", "atecc608_packet.py"))
 _HASH_BLOCK = 64
 _HASH_TAIL = 9  # bytes that SHA-256 adds at the least: a one bit and the length
@@ -28,9 +28,10 @@ Trace = Callable[[FrameType, str, Any], Any]
 
 
 class Counts:
-    """Counters by name: sign, verify, hash, hash_block, aes_block, read, read_byte, program,
-    program_byte, record, erase, bytecode, packet_bytecode, and `chip.NAME` for each command of
-    a chip and each time that it was woken."""
+    """Counters by name: sign, verify, point, hash, hash_block, aes_block, read, read_byte,
+    program, program_byte, record, erase, bytecode, packet_bytecode, i2c for each transaction with
+    a chip, i2c_open for each time that its bus was opened, and `chip.NAME` for each of its
+    commands and each time that it was woken."""
 
     def __init__(self) -> None:
         self._counter: Counter[str] = Counter()
@@ -71,6 +72,7 @@ class Watch:
             aes.cbc_encrypt.__code__: self._aes,
             aes.cbc_decrypt.__code__: self._aes,
             p256.sign.__code__: lambda size: counts.add("sign"),
+            p256.on_curve.__code__: lambda size: counts.add("point"),
         }
 
     @contextmanager
@@ -89,7 +91,7 @@ class Watch:
         if seen is not None:
             seen(len(frame.f_locals.get("data", b"")))
         file = code.co_filename
-        if not file.startswith(_FIRMWARE) or file.startswith(_CRYPTO) or file == _POLLING:
+        if not file.startswith(_FIRMWARE) or file.startswith(_CRYPTO) or file in _POLLING:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False

@@ -21,11 +21,14 @@ LIMIT_MS = 500
 _LABELS = {
     "verify": "verify a signature",
     "sign": "sign",
+    "point": "is it a point of the curve",
     "hash": "SHA-256, a digest",
     "hash_block": "SHA-256, a block",
     "aes_block": "AES-128, a block",
     "bytecode": "the interpreter, a bytecode",
     "packet_bytecode": "the chip's packets and CRC, a bytecode",
+    "i2c": "the chip's bus, a transaction",
+    "i2c_open": "the chip's bus, opened at another speed",
     "read": "flash, a read",
     "read_byte": "flash, a byte read",
     "program": "flash, a program",
@@ -107,8 +110,6 @@ class Model:
     def _own(self, profile: Profile, usual: list[Step], slowest: list[Step]) -> list[Term]:
         """What the microcontroller or the card does itself."""
         times = self._table.times("chip", profile.chip)
-        if "bytecode" in times:
-            times["packet_bytecode"] = times["bytecode"]
         often, seldom = _sum(usual), _sum(slowest)
         often["apdu"] = seldom["apdu"] = len(usual)
         if profile.element:
@@ -135,7 +136,9 @@ class Model:
         waited = sum(step.chip_ms for step in usual) - sum(term.typical_ms for term in terms)
         at_worst = sum(step.chip_ms for step in slowest) - sum(term.longest_ms for term in terms)
         wakes = often[f"{_CHIP}wake"]
-        source = Source("counted", "counted", "The driver on a simulated bus at 100 kHz")
+        source = Source(
+            "counted", "counted", "The driver on a simulated bus at 400 kHz, 100 for a wake"
+        )
         label = f"{title}'s bus, wakes and polls"
         terms.append(Term(label, wakes, waited, max(waited, at_worst), source))
         return terms

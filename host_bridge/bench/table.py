@@ -44,7 +44,7 @@ class Profile:
     name: str
     kind: str  # board or card
     title: str
-    card: str  # which counting card stands for it: software, chip or chip-verifies
+    card: str  # which counting card stands for it: software or chip
     chip: str  # what runs the firmware or the applet
     reader: str  # the till's
     element: str = ""

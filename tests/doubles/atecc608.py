@@ -108,7 +108,7 @@ class Atecc608Double:
     torn_steps: what an increment that loses its power has added; a torn GENKEY leaves no key.
     before: by opcode and mode, what happens just before the next such command arrives.
     warns: whether it refuses what its watchdog would not let it end; else it begins, and sleeps.
-    ecc_faults: how many of the next keys or signatures fail in their computation.
+    ecc_faults: how many of the next computations on the curve fail.
     """
 
     def __init__(self, clock: SimulatedClock, watchdog_ms: int = 1_300) -> None:
@@ -255,7 +255,7 @@ class Atecc608Double:
             return
         self.executed.append(opcode)
         content, effect = handler(mode, parameter, group[5:-2])
-        if self.ecc_faults and opcode in (0x40, 0x41) and content not in (PARSE, EXECUTION):
+        if self.ecc_faults and opcode in (0x40, 0x41, 0x45) and content not in (PARSE, EXECUTION):
             self.ecc_faults -= 1
             content, effect = ECC_FAULT, None
         self._put(content)

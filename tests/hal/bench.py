@@ -6,15 +6,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from firmware.card.application import Application
 from firmware.hal.atecc608 import ADDRESS, Atecc608
 from firmware.hal.atecc608_element import AteccElement
 from firmware.hal.atecc608_plan import configure
-from firmware.purse.ports import Element
+from firmware.purse.purse import Purse
+from firmware.storage.memory import BoardMemory
+from firmware.storage.migrations import upgrade
 from firmware.wire.certificate import ROLE_PURSE, Certificate
 from host_bridge.crypto.keys import SigningKey
 from tests.doubles.atecc608 import Atecc608Double, Eeprom
 from tests.doubles.desk import Desk
+from tests.doubles.folder_flash import FolderFlash
 from tests.doubles.i2c_bus import I2cBus, SimulatedClock
 from tests.doubles.in_process import InProcessCard
 from tests.doubles.power import PowerSupply
@@ -55,7 +60,7 @@ class ChipBench:
 
 
 class ChipCard(InProcessCard):
-    """A card whose flash is a folder and whose element is a chip."""
+    """A card whose flash is a folder and whose element is a chip, which verifies, too."""
 
     def __init__(self, folder: Path, bench: ChipBench, supply: PowerSupply | None = None) -> None:
         self.bench = bench
@@ -66,11 +71,14 @@ class ChipCard(InProcessCard):
         self.bench.bus.cut(0, "")
         self.bench.double.cut_power()
         self.bench.boot()
-        super().boot()
-
-    def build_element(self) -> Element:
-        """The chip."""
-        return AteccElement(self.bench.chip)
+        flash: Any = FolderFlash(self._folder)
+        if self._supply is not None:
+            flash = self._supply.wrap(flash)
+        self.memory = BoardMemory(flash.files, flash.copies, flash.partition)
+        upgrade(self.memory)
+        element = self.element = AteccElement(self.bench.chip)
+        self.purse = Purse(self.memory, element, element.verify)
+        self.application = Application(self.memory, self.purse)
 
 
 class TierDesk(Desk):

@@ -65,8 +65,22 @@ def test_whether_there_is_a_key_is_asked_and_not_computed(
     assert again.has_key(1)
     assert not again.has_key(2)
     assert not again.has_key(again.TOKEN_KEYS + 1)
+    assert again.has_key(1)
     assert GENKEY not in bench.double.executed
-    assert bench.double.executed.count(INFO) == 2
+    assert bench.double.executed.count(INFO) == 2, "a key that was seen is not looked for again"
+
+
+def test_a_key_that_could_not_be_made_is_looked_for_again(
+    bench: ChipBench, element: AteccElement
+) -> None:
+    """A GENKEY that loses its power leaves no key where there was one."""
+    element.generate(1)
+    assert element.has_key(1)
+    bench.double.before[(GENKEY, 0x04)] = lambda: setattr(bench.double, "ecc_faults", 3)
+    with pytest.raises(EccFault):
+        element.generate(1)
+    del bench.double.eeprom.keys[1]
+    assert not element.has_key(1)
 
 
 def test_an_advance_is_one_command(bench: ChipBench, element: AteccElement) -> None:
@@ -162,15 +176,12 @@ def test_the_counter_counts(element: AteccElement) -> None:
     assert element.counter() == 0
     assert [element.advance() for _ in range(3)] == [1, 2, 3]
     assert element.counter() == 3
-    assert not element.counter_is_at_end()
 
 
 def test_the_counter_ends(bench: ChipBench, element: AteccElement) -> None:
     """T17."""
     bench.double.eeprom.counters[0] = COUNTER_END - 1
-    assert not element.counter_is_at_end()
-    assert element.advance() == COUNTER_END
-    assert element.counter_is_at_end()
+    assert element.advance() == COUNTER_END == element.COUNTER_END
     with pytest.raises(CounterExhausted):
         element.advance()
     assert element.counter() == COUNTER_END
@@ -188,8 +199,7 @@ def test_a_counter_that_jumps_says_where_it_stands(
 def test_a_jump_beyond_the_end_stays_at_the_end(bench: ChipBench, element: AteccElement) -> None:
     bench.double.eeprom.counters[0] = COUNTER_END - 2
     bench.double.steps = [5]
-    assert element.advance() == COUNTER_END
-    assert element.counter_is_at_end()
+    assert element.advance() == element.counter() == COUNTER_END
 
 
 def test_an_advance_whose_answer_is_lost_has_counted(

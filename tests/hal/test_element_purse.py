@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,11 @@ from firmware.hal.atecc608 import COUNTER_END
 from firmware.hal.atecc608_element import AteccElement
 from firmware.wire import status
 from firmware.wire.apdu import LIFECYCLE_DAMAGED, LIFECYCLE_SYNC_ONLY
+from firmware.wire.certificate import Certificate
 from firmware.wire.layout import sha256
 from firmware.wire.limits import PAYMENTS_KEPT
 from host_bridge.crypto import p256
+from host_bridge.crypto.keys import SigningKey
 from host_bridge.session.exchange import CardRefused
 from tests.card.bench import Bench, refusal
 from tests.doubles.atecc608 import Eeprom
@@ -27,7 +29,8 @@ from tests.hal.bench import TIER, ChipBench, ChipCard, TierDesk
 
 LOADED = 1_000_000
 INCREMENT = (0x24, 0x01)
-NONCE = (0x16, 0x43)  # the digest of the first token
+SIGN, VERIFY = (0x41, 0xA0), (0x45, 0x22)
+ECC_FAULT, EXECUTION, GARBLED = 0x05, 0x0F, 0xFF
 
 
 class ChipTap(Bench):
@@ -290,7 +293,7 @@ def test_a_chip_that_is_silent_at_boot(tap: ChipTap, silence: Callable[[bool], N
     assert tap.balance() == LOADED - 400
 
 
-@pytest.mark.parametrize("opcode", [INCREMENT, NONCE], ids=["before it counts", "after"])
+@pytest.mark.parametrize("opcode", [INCREMENT, SIGN], ids=["before it counts", "after"])
 def test_a_chip_that_falls_silent_in_a_payment(
     tap: ChipTap, silence: Callable[[bool], None], opcode: tuple[int, int]
 ) -> None:
@@ -305,6 +308,62 @@ def test_a_chip_that_falls_silent_in_a_payment(
     tap.verified(request, tap.session.pay(request))
     assert tap.balance() == LOADED - 400
     assert tap.card.element.counter() == 1
+
+
+@pytest.mark.parametrize("failure", [0x03, ECC_FAULT, EXECUTION, GARBLED, 0x77, "silence"])
+def test_a_chip_that_gives_no_verdict_pays_nothing(
+    tap: ChipTap,
+    silence: Callable[[bool], None],
+    failure: int | str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """6581 before anything is written: what is not known to be good is not good."""
+    flash, request = tap.card.flash(), tap.desk.request(400)
+    good = tap.chip.double._verify
+    if failure == "silence":
+        tap.chip.double.before[VERIFY] = lambda: silence(True)
+    else:
+        monkeypatch.setattr(tap.chip.double, "_verify", lambda *arguments: (failure, None))
+    assert refusal(tap.session.pay, request) == status.MEMORY_FAILURE
+    silence(False)
+    monkeypatch.setattr(tap.chip.double, "_verify", good)
+    assert tap.card.flash() == flash
+    assert tap.chip.double.eeprom.counters[0] == 0
+    tap.tap()
+    tap.pay(request)
+    assert tap.balance() == LOADED - 400
+
+
+def test_a_till_that_the_chip_says_no_to_is_paid_nothing(tap: ChipTap) -> None:
+    flash = tap.card.flash()
+    genuine = tap.desk.request(400)
+    forged = replace(genuine, payee=_with_another_signature(genuine.payee))
+    tap.chip.double.executed.clear()
+    assert refusal(tap.session.pay, forged) == status.PAYEE_CERTIFICATE
+    assert tap.chip.double.executed.count(VERIFY[0]) == 1
+    assert tap.card.flash() == flash
+    assert tap.chip.double.eeprom.counters[0] == 0
+
+
+def test_a_note_is_taken_only_where_the_chip_says_yes(
+    tap: ChipTap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = tap.chip.double._verify
+    for answer, word in ((0x01, status.WRONG_DATA), (ECC_FAULT, status.MEMORY_FAILURE)):
+        monkeypatch.setattr(
+            tap.chip.double, "_verify", lambda *arguments, answer=answer: (answer, None)
+        )
+        assert refusal(lambda: tap.desk.load(tap.session, 500)) == word
+    monkeypatch.setattr(tap.chip.double, "_verify", good)
+    assert tap.tap().select() is not None
+    assert tap.balance() == LOADED
+    tap.desk.load(tap.session, 500)
+    assert tap.balance() == LOADED + 500
+
+
+def _with_another_signature(certificate: Certificate) -> Certificate:
+    """The same certificate under the signature of somebody else."""
+    return Certificate.parse(certificate.body + SigningKey.generate().sign(bytes(32)))
 
 
 @pytest.mark.parametrize("counter", [0, 2, 100])

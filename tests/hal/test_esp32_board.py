@@ -22,6 +22,7 @@ from firmware.hal.atecc608 import ADDRESS
 from firmware.hal.atecc608_element import AteccElement
 from firmware.hal.atecc608_errors import AteccError, ChipSilent
 from firmware.hal.atecc608_plan import NotConfigured
+from host_bridge.crypto.keys import SigningKey
 from tests.doubles.esp32_modules import Esp32Module, MachineModule, NorFlash, read_table
 from tests.doubles.i2c_bus import I2cBus
 from tests.hal.bench import DIGEST, ChipBench
@@ -30,6 +31,8 @@ FLASH_SIZE = 4 * 1024 * 1024
 HEAP = "256k"
 WIRED = (0, 22, 21)
 PINS = {"bus": 0, "scl": 22, "sda": 21}
+_SIGNER = SigningKey.generate()
+GOOD_KEY, GOOD_SIGNATURE = _SIGNER.public_key, _SIGNER.sign(DIGEST)
 
 
 @pytest.fixture
@@ -81,6 +84,7 @@ class Workshop:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.bench = ChipBench()
         self.frequencies: list[int] = []
+        self.broken_hz = 0  # the bus cannot be opened at this frequency
         self.mounts: list[tuple[str, dict[str, int]]] = []
         self.mount: Callable[..., Any] = lambda partition: partition
         self.flash = NorFlash(FLASH_SIZE)
@@ -100,6 +104,8 @@ class Workshop:
         self.module = importlib.import_module("firmware.hal.esp32_board")
 
     def _bus(self, frequency_hz: int) -> I2cBus:
+        if frequency_hz == self.broken_hz:
+            raise OSError(5)
         self.frequencies.append(frequency_hz)
         bus = I2cBus(self.bench.clock, frequency_hz)
         bus.attach(ADDRESS, self.bench.double)
@@ -126,12 +132,35 @@ def workshop(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Workshop:
 
 def test_the_board_opens_its_chip(workshop: Workshop) -> None:
     workshop.bench.configured()
+    wakes = workshop.bench.double.wakes
     board = workshop.board()
     element = AteccElement(board.chip)
     key = element.generate(14)
     assert board.chip.verify(key, DIGEST, element.sign(14, DIGEST))
     assert element.advance() == 1
-    assert workshop.frequencies == [100_000]
+    assert workshop.frequencies[0] == 400_000, "as long as nothing has to be woken"
+    woken = workshop.bench.double.wakes - wakes
+    assert woken and workshop.frequencies[1:] == woken * [100_000, 400_000]
+
+
+def test_a_bus_that_cannot_be_slow_wakes_nobody(workshop: Workshop) -> None:
+    workshop.bench.configured()
+    element = workshop.element()
+    workshop.broken_hz = 100_000
+    with pytest.raises(ChipSilent):
+        element.counter()
+    workshop.broken_hz = 0
+    assert element.counter() == 0
+
+
+def test_a_bus_that_cannot_be_fast_stays_slow(workshop: Workshop) -> None:
+    workshop.bench.configured()
+    element = workshop.element()
+    workshop.broken_hz = 400_000
+    assert element.advance() == 1
+    workshop.broken_hz = 0
+    workshop.bench.double.cut_power()
+    assert element.advance() == 2
 
 
 def test_a_board_without_a_chip(workshop: Workshop) -> None:
@@ -153,7 +182,7 @@ def every_call(element: AteccElement) -> list[Callable[[], object]]:
         lambda: element.sign(1, DIGEST),
         element.counter,
         element.advance,
-        element.counter_is_at_end,
+        lambda: element.verify(GOOD_KEY, DIGEST, GOOD_SIGNATURE),
         lambda: element.random(8),
     ]
 

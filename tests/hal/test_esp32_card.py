@@ -14,6 +14,8 @@ import pytest
 from boards.VIRTUAL.runtime import runtime_path
 from firmware.wire import apdu, frame, status
 from firmware.wire.apdu import CLA_ISO, CLA_QALTA, Command, split_answer
+from host_bridge.crypto.keys import SigningKey
+from tests.hal.bench import DIGEST
 
 HEAP = "2m"  # for the source code, and for the flash; on a board both lie elsewhere
 
@@ -38,6 +40,20 @@ from firmware.apps import card
 for name in {formatted}:
     device = Esp32Board({{}}).partition(name)
     vfs.VfsLfs2.mkfs(device, readsize=READ_SIZES[name], progsize=PROG_SIZE)
+"""
+SERVES = "card.main(Esp32Board({pins}))"
+
+# What the card's program hands to its purse, asked once.
+VERIFIES = """
+purse = card.Purse
+def seen(memory, element, verify):
+    try:
+        print(verify(bytes.fromhex({key!r}), bytes(range(32)), bytes.fromhex({signature!r})))
+    except OSError as error:
+        print(type(error).__name__)
+    return purse(memory, element, verify)
+card.Purse = seen
+card.serve = lambda link, application: None
 card.main(Esp32Board({pins}))
 """
 
@@ -70,7 +86,8 @@ def test_the_card_boots_and_answers(
 ) -> None:
     request.getfixturevalue("micropython" if bits == 64 else "micropython32")
     program = tmp_path / "card.py"
-    program.write_text(PROGRAM.format(root=str(root), pins=pins, formatted=formatted))
+    text = (PROGRAM + SERVES).format(root=str(root), pins=pins, formatted=formatted)
+    program.write_text(text)
     commands = [SELECT, PAY]
     run = subprocess.run(
         [runtime_path(bits), "-X", f"heapsize={HEAP}", program],
@@ -89,3 +106,38 @@ def test_the_card_boots_and_answers(
     assert words[0] == status.OK, "it can be selected, and says how it is"
     assert words[1] != status.OK
     assert len(words) == len(commands)
+
+
+@pytest.mark.parametrize(
+    ("pins", "said"), [(NO_CHIP, "True"), (SILENT_CHIP, "ChipSilent")], ids=["no chip", "a chip"]
+)
+@pytest.mark.parametrize("bits", [64, 32])
+def test_where_there_is_a_chip_it_verifies(
+    bits: int,
+    pins: dict[str, int],
+    said: str,
+    root: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    request.getfixturevalue("micropython" if bits == 64 else "micropython32")
+    signer = SigningKey.generate()
+    program = tmp_path / "card.py"
+    program.write_text(
+        (PROGRAM + VERIFIES).format(
+            root=str(root),
+            pins=pins,
+            formatted=BOTH,
+            key=signer.public_key.hex(),
+            signature=signer.sign(DIGEST).hex(),
+        )
+    )
+    run = subprocess.run(
+        [runtime_path(bits), "-X", f"heapsize={HEAP}", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [said]
