@@ -15,6 +15,14 @@ hypothesis.settings.register_profile("qalta", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("qalta")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cases the tests ran that walk thousands of them in one go."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "cases":
+                terminalreporter.write_line(f"{value} cases: {report.nodeid.rpartition('/')[2]}")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout's root folder."""

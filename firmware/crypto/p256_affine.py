@@ -17,6 +17,11 @@ def to_affine(points: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
     return affine
 
 
+def encoded(points: list[tuple[int, int]]) -> bytes:
+    """A table of affine points: 64 bytes x || y of each."""
+    return b"".join([x.to_bytes(32, "big") + y.to_bytes(32, "big") for x, y in points])
+
+
 def odd_multiples(x: int, y: int, count: int) -> list[tuple[int, int]]:
     """1, 3, 5 … times an affine point Q, so many of them, at least two.
 

@@ -9,7 +9,12 @@ negated point is free) and make every column one addition, whatever the scalar.
 """
 
 from firmware.crypto import p256_table_high, p256_table_low
-from firmware.crypto.p256_curve import ORDER, P
+from firmware.crypto.p256_curve import ORDER
+
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _ENTRY_SIZE = 64
 _LANES = 8
@@ -18,17 +23,20 @@ _LANES = 8
 class Comb:
     """The multiples of one point."""
 
-    def __init__(self, teeth: int, columns: int, steps: int, blocks: "tuple[bytes, ...]") -> None:
+    def __init__(
+        self, teeth: int, columns: int, steps: int, blocks: "tuple[bytes, ...]", kept: bool = False
+    ) -> None:
         """Takes at most eight teeth, and a block for each `steps` columns.
 
         Entry j of block b, at 64 * j, is x || y of 2^(b * steps) times the sum over the teeth t of
         2^(t * columns) * point: plus for the highest tooth, and for a lower one if bit t of j is
-        set, and minus otherwise.
+        set, and minus otherwise. `kept` says that x and y are in the engine's own form.
         """
         self.teeth = teeth
         self.columns = columns
         self.steps = steps
         self.blocks = blocks
+        self.kept = kept
         self.length = teeth * columns
 
     def recode(self, scalar: int) -> bytes:
@@ -44,23 +52,25 @@ class Comb:
         rows += bytes(size * (_LANES - self.teeth))
         return _transposed(rows, size)[: self.columns]
 
-    def points(self, digits: bytes, step: int) -> "list[tuple[int, int]]":
-        """The affine points that a step of the ladder adds: from each block one, if any."""
-        points: list[tuple[int, int]] = []
+    def entries(
+        self, digits: bytes, step: int, take: "Callable[[bytes, int, int, bool], Any]"
+    ) -> "list[Any]":
+        """What a step of the ladder adds: what `take` gives of each block, if it has a column."""
+        found: "list[Any]" = []
         if step >= self.steps:
-            return points
-        entries = 1 << (self.teeth - 1)
-        for column in range(step, self.columns, self.steps):
-            # The table has the digits whose highest tooth is plus; the others are their
-            # negatives.
-            digit = digits[column]
-            index = digit - entries if digit >= entries else entries - 1 - digit
-            block = self.blocks[column // self.steps]
-            start = index * _ENTRY_SIZE
-            x = int.from_bytes(block[start : start + 32], "big")
-            y = int.from_bytes(block[start + 32 : start + 64], "big")
-            points.append((x, y if digit >= entries else P - y))
-        return points
+            return found
+        half = 1 << (self.teeth - 1)
+        for block in self.blocks:
+            if step < self.columns:
+                # The table has the digits whose highest tooth is plus; the others are their
+                # negatives.
+                digit = digits[step]
+                if digit >= half:
+                    found.append(take(block, (digit - half) * _ENTRY_SIZE, 1, self.kept))
+                else:
+                    found.append(take(block, (half - 1 - digit) * _ENTRY_SIZE, -1, self.kept))
+            step += self.steps
+        return found
 
 
 def _transposed(rows: bytes, size: int) -> bytes:

@@ -34,9 +34,28 @@ def is_on_curve(x: int, y: int) -> bool:
     return 0 <= x < P and 0 <= y < P and (y * y - (x * x - 3) * x - B) % P == 0
 
 
-def jacobian(x: int, y: int, z: int) -> tuple[int, int, int]:
-    """A point for a ladder to begin with, of Jacobian coordinates in [0, P)."""
-    return x, y, z
+def infinity() -> tuple[int, int, int]:
+    """What a ladder begins with: nothing has been added yet."""
+    return 1, 1, 0
+
+
+def kept(coordinate: int) -> int:
+    """A coordinate in the form that a table for many ladders has: here as it is."""
+    return coordinate
+
+
+def take(table: bytes, start: int, sign: int, kept: bool = False) -> tuple[int, int]:
+    """The affine point x || y of a table, or for a sign of -1 its opposite, to be added."""
+    x = int.from_bytes(table[start : start + 32], "big")
+    y = int.from_bytes(table[start + 32 : start + 64], "big")
+    return x, y if sign > 0 else P - y
+
+
+def scaled(entry: tuple[int, int], z: int) -> tuple[int, int, int]:
+    """The Jacobian coordinates of an affine point, with a Z in [1, P)."""
+    x, y = entry
+    zz = z * z % P
+    return x * zz % P, y * (zz * z % P) % P, z
 
 
 def coordinates(point: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -58,9 +77,10 @@ def double(point: tuple[int, int, int], times: int = 1) -> tuple[int, int, int]:
     return x, y, z
 
 
-def add(point: tuple[int, int, int], x2: int, y2: int) -> tuple[int, int, int]:
+def add(point: tuple[int, int, int], entry: tuple[int, int]) -> tuple[int, int, int]:
     """The sum of a Jacobian point and an affine one, equal and opposite points included."""
     x1, y1, z1 = point
+    x2, y2 = entry
     if z1 == 0:
         return x2, y2, 1
     zz = z1 * z1 % P
@@ -96,8 +116,11 @@ def euclid(value: int, modulus: int) -> int:
     shift = 256 - leading
     while b:
         x = a >> shift
-        while x >> leading - 4 == 0 and shift:
-            shift = shift - 4 if shift > 4 else 0
+        while shift and x >> leading - 4 == 0:
+            # Twelve bits at a time while so many are missing.
+            shift -= 4 if x >> leading - 12 else 12
+            if shift < 0:
+                shift = 0
             x = a >> shift
         y = b >> shift
         least = 1 << leading // 2 if shift else 1

@@ -7,9 +7,9 @@ infinity, is added like any other.
 
 import struct
 
-from firmware.crypto.p256_affine import odd_multiples, to_affine
+from firmware.crypto.p256_affine import encoded, odd_multiples, to_affine
 from firmware.crypto.p256_comb import BASE, Comb
-from firmware.crypto.p256_curve import IS_FAST, P
+from firmware.crypto.p256_curve import IS_FAST
 
 TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ except ImportError:
     else:
         from firmware.crypto.p256_pairs import merge  # type: ignore[assignment]
 
-jacobian, coordinates = engine.jacobian, engine.coordinates
-double, add = engine.double, engine.add
+infinity, scaled = engine.infinity, engine.scaled
+kept, take = engine.kept, engine.take
+double, add, coordinates = engine.double, engine.add, engine.coordinates
 
 _WINDOW_BITS = 5
 _WINDOW_MASK = 31
@@ -48,34 +49,39 @@ def multiply_base(scalar: int, z: int = 1) -> tuple[int, int]:
     """
     columns = columns_of((BASE, BASE.recode(scalar)))
     first = next(columns)
-    x, y = first.pop()
-    zz = z * z % P
-    point = add_all(jacobian(x * zz % P, y * (zz * z % P) % P, z), first)
-    for points in columns:
-        point = add_all(double(point), points)
+    point = add_all(scaled(first.pop(), z), first)
+    for entries in columns:
+        point = add_all(double(point), entries)
     return to_affine([coordinates(point)])[0]
 
 
 def multiply_sum(u1: int, u2: int, q: tuple[int, int]) -> tuple[int, int, int]:
     """u1 * G + u2 * Q in one ladder; the comb joins in at its few last steps."""
     columns = columns_of((BASE, BASE.recode(u1)))
-    window = wnaf(u2)
-    multiples = odd_multiples(q[0], q[1], _MULTIPLES)
-    point = jacobian(1, 1, 0)
+    digits = wnaf(u2)
+    window = window_of(q)
+    point = infinity()
     doublings = 0
     for step in range(_WNAF_DIGITS - 1, -1, -1):
         doublings += 1
-        digit = window[step]
+        digit = digits[step]
         if digit or step < BASE.steps:
             point = double(point, doublings)
             doublings = 0
         if digit:
-            negative = digit > _WINDOW_MASK >> 1
-            x, y = multiples[(_WINDOW_MASK + 1 - digit if negative else digit) >> 1]
-            point = add(point, x, P - y if negative else y)
+            point = add(point, window[digit >> 1])
         if step < BASE.steps:
             point = add_all(point, next(columns))
     return coordinates(point)
+
+
+def window_of(q: tuple[int, int]) -> "list[Any]":
+    """What a digit of the window adds, at half its place: 1 to 15 times Q, -15 to -1 times Q."""
+    table = encoded(odd_multiples(q[0], q[1], _MULTIPLES))
+    size = len(table)
+    return [take(table, start, 1) for start in range(0, size, 64)] + [
+        take(table, start, -1) for start in range(size - 64, -1, -64)
+    ]
 
 
 def wnaf(scalar: int) -> bytes:
@@ -99,27 +105,27 @@ def wnaf(scalar: int) -> bytes:
     return bytes(digits)
 
 
-def columns_of(*combs: "tuple[Comb, bytes]") -> "Iterator[list[tuple[int, int]]]":
-    """The affine points that each step adds, in the ladder's order, for combs with their digits.
+def columns_of(*combs: "tuple[Comb, bytes]") -> "Iterator[list[Any]]":
+    """What each step adds, in the ladder's order, for combs with their digits.
 
     The first comb has the most steps.
     """
     steps = combs[0][0].steps
-    columns: "list[list[tuple[int, int]]]" = []
+    columns: "list[list[Any]]" = []
     for step in range(steps - 1, -1, -1):
-        points = []
+        entries = []
         for comb, digits in combs:
-            points += comb.points(digits, step)
+            entries += comb.entries(digits, step, take)
         if merge is None:
-            yield points
+            yield entries
         else:
-            columns.append(points)
+            columns.append(entries)
     if merge is not None:
         yield from merge(columns)
 
 
-def add_all(point: "Any", points: "list[tuple[int, int]]") -> "Any":
+def add_all(point: "Any", entries: "list[Any]") -> "Any":
     """A ladder's point and all the affine ones."""
-    for x, y in points:
-        point = add(point, x, y)
+    for entry in entries:
+        point = add(point, entry)
     return point

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Public keys with a comb of their own, for those that verify again and again."""
 
-from firmware.crypto.p256_affine import to_affine
+from firmware.crypto.p256_affine import encoded, to_affine
 from firmware.crypto.p256_comb import BASE, Comb
 from firmware.crypto.p256_curve import P
 from firmware.crypto.p256_ladder import (
@@ -9,7 +9,10 @@ from firmware.crypto.p256_ladder import (
     columns_of,
     coordinates,
     double,
-    jacobian,
+    infinity,
+    kept,
+    scaled,
+    take,
 )
 from firmware.crypto.p256_pairs import add_pairs
 
@@ -41,9 +44,9 @@ class PreparedKey:
     def _add(self, u1: int, u2: int) -> tuple[int, int, int]:
         """u1 * G + u2 * Q in one ladder."""
         comb = self._comb
-        point = jacobian(1, 1, 0)
-        for points in columns_of((comb, comb.recode(u2)), (BASE, BASE.recode(u1))):
-            point = add_all(double(point), points)
+        point = infinity()
+        for entries in columns_of((comb, comb.recode(u2)), (BASE, BASE.recode(u1))):
+            point = add_all(double(point), entries)
         return coordinates(point)
 
 
@@ -53,7 +56,7 @@ def build_comb(q: tuple[int, int], teeth: int, columns: int, steps: int) -> Comb
     Needs steps < columns <= 2 * steps. No two points that are added here are equal or opposite:
     all are smaller multiples of the point than half the order, and different ones.
     """
-    point = jacobian(q[0], q[1], 1)
+    point = scaled(take(encoded([q]), 0, 1), 1)
     powers = []
     last = (teeth - 1) * columns + steps
     for exponent in range(last + 1):
@@ -71,11 +74,8 @@ def build_comb(q: tuple[int, int], teeth: int, columns: int, steps: int) -> Comb
         doubles = [affine[4 * tooth + 1], affine[4 * tooth + 3]]
         entries = entries + _sums(entries, doubles, 1)
     # The two blocks alternate.
-    blocks = [
-        b"".join([x.to_bytes(32, "big") + y.to_bytes(32, "big") for x, y in entries[block::2]])
-        for block in range(2)
-    ]
-    return Comb(teeth, columns, steps, (blocks[0], blocks[1]))
+    entries = [(kept(x), kept(y)) for x, y in entries]
+    return Comb(teeth, columns, steps, (encoded(entries[::2]), encoded(entries[1::2])), True)
 
 
 def _sums(

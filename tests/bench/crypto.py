@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from ecdsa import NIST256p, SigningKey
+from ecdsa import NIST256p, SigningKey, ellipticcurve
 
 from firmware.crypto import p256
 from host_bridge.crypto import p256 as host_p256
@@ -49,7 +49,7 @@ sys.path.insert(0, ".")
 from firmware.crypto import p256, p256_ladder
 if sys.argv[3] == "integers":
     from firmware.crypto import p256_curve, p256_pairs
-    for name in ("add", "double", "jacobian", "coordinates"):
+    for name in ("add", "double", "infinity", "scaled", "take", "kept", "coordinates"):
         setattr(p256_ladder, name, getattr(p256_curve, name))
     p256_ladder.merge = p256_pairs.merge
 key, digest = b"k" * 32, bytes.fromhex(sys.argv[4])
@@ -59,7 +59,7 @@ prepared = p256.prepare(public)
 if sys.argv[1] == "product":
     if sys.argv[3] == "integers":
         a = int.from_bytes(digest, "big")
-        def run(b=a // 3, P=p256_ladder.P):
+        def run(b=a // 3, P=p256_curve.P):
             for _ in range(1000):
                 a * b % P
     else:
@@ -174,6 +174,8 @@ def best_ms(call: Callable[[], object]) -> float:
 
 
 def cpython_rows() -> list[Row]:
+    if ellipticcurve.GMPY:
+        raise SystemExit("python-ecdsa uses gmpy2 here: measure in an environment without it.")
     public = p256.public_key(KEY)
     signature = p256.sign(KEY, DIGEST)
     prepared = p256.prepare(public)
@@ -243,8 +245,9 @@ def ratios() -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
         name = "field product" if operation == "product" else operation
         found.append((f"32 bits: {name}, viper / integers", (words, operation), (long, operation)))
     for operation in ("sign", "verify"):
-        name = f"{operation}: python-ecdsa / this, CPython"
-        found.append((name, ("python-ecdsa", operation), ("CPython", operation)))
+        for other in ("python-ecdsa", "cryptography"):
+            name = f"{operation}: {other} / this, CPython"
+            found.append((name, (other, operation), ("CPython", operation)))
     return found
 
 

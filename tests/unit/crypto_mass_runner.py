@@ -2,15 +2,15 @@
 """Run many ECDSA cases, under MicroPython and CPython alike: the arguments are files of cases.
 
 A case is a line of words in hex: `sign PRIVATE_KEY DIGEST SIGNATURE`, `public PRIVATE_KEY
-PUBLIC_KEY`, or `verify` or `prepared` with PUBLIC_KEY DIGEST SIGNATURE and 1 or 0. Prints what
-failed and exits with 1, or how many passed.
+PUBLIC_KEY`, `base SCALAR PUBLIC_KEY` for the bare ladder, or `verify` or `prepared` with
+PUBLIC_KEY DIGEST SIGNATURE and 1 or 0. Prints what failed and exits with 1, or how many passed.
 """
 
 import sys
 
 sys.path.insert(0, ".")
 
-from firmware.crypto import p256
+from firmware.crypto import p256, p256_ladder
 
 
 class Runner:
@@ -27,6 +27,9 @@ class Runner:
             return p256.sign(data[0], data[1]) == data[2]
         if name == "public":
             return p256.public_key(data[0]) == data[1]
+        if name == "base":
+            x, y = p256_ladder.multiply_base(int.from_bytes(data[0], "big"))
+            return x.to_bytes(32, "big") + y.to_bytes(32, "big") == data[1]
         if name == "prepared":
             if data[0] != self.key:
                 self.prepared = p256.prepare(data[0])

@@ -7,6 +7,7 @@ for each addition, which public key makes the two points equal or opposite.
 
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from ecdsa import NIST256p, ellipticcurve
 from firmware.crypto import p256, p256_curve, p256_ladder, p256_pairs, p256_prepared
 from firmware.crypto.p256_comb import BASE, Comb
 from host_bridge.crypto import p256 as host_p256
-from tests.unit.test_crypto_mass import INTERPRETERS, Case, run_cases, verification
+from tests.unit.crypto_mass_runner import Runner
+from tests.unit.test_crypto_mass import INTERPRETERS, Case, Record, run_cases, verification
 from tests.unit.test_crypto_p256 import oracle_verify
 
 SEED = 20_241_121
@@ -150,12 +152,13 @@ class Exceptions:
     def __init__(self) -> None:
         self.met = {1: 0, -1: 0}
 
-    def add(self, point: tuple[int, int, int], x: int, y: int) -> tuple[int, int, int]:
+    def add(self, point: tuple[int, int, int], entry: tuple[int, int]) -> tuple[int, int, int]:
         prime = p256_curve.P
+        x, y = entry
         zz = point[2] * point[2] % prime
         if point[2] and x * zz % prime == point[0]:
             self.met[1 if y * zz * point[2] % prime == point[1] else -1] += 1
-        return p256_curve.add(point, x, y)
+        return p256_curve.add(point, entry)
 
 
 def exceptional_cases(prepared: bool, merged: bool) -> tuple[list[Case], dict[int, int]]:
@@ -197,13 +200,14 @@ def test_verification_is_right_where_any_addition_meets_itself_or_its_opposite(
 
 @pytest.mark.parametrize(("interpreter", "heap"), INTERPRETERS)
 def test_micropython_is_right_at_the_same_places(
-    interpreter: str, heap: str, tmp_path: Path
+    interpreter: str, heap: str, tmp_path: Path, record_property: Record
 ) -> None:
     """With 64 bits on long integers, merged; with 32 on the field machine, one by one."""
     cases = []
     for prepared in (False, True):
         for merged in (False, True):
             cases += exceptional_cases(prepared, merged)[0]
+    record_property("cases", len(cases))
     run_cases(interpreter, heap, cases, tmp_path)
 
 
@@ -222,6 +226,74 @@ def test_the_base_ladder_is_right_where_it_adds_equal_points(
                 private_key
             )
     assert met.met[1] > 0
+
+
+def last_column(scalar: int) -> tuple[int, int]:
+    """The digits of the two entries that the base ladder adds last."""
+    signs = (scalar if scalar & 1 else scalar - ORDER) + (1 << BASE.length) - 1 >> 1
+    teeth = range(BASE.teeth)
+    low, high = (
+        sum((signs >> tooth * BASE.columns + column & 1) << tooth for tooth in teeth)
+        for column in (0, BASE.steps)
+    )
+    return low, high
+
+
+@cache
+def base_meetings() -> tuple[tuple[str, int], ...]:
+    """Scalars of the base ladder, each with what its additions meet.
+
+    The last two entries, u and v, are those that the scalar's own digits name. It is looked for
+    among blinded scalars, for the digits change with the blind and the sum does not.
+    """
+    sums = {
+        "v meets itself": (0, 2),
+        "u meets its opposite": (0, 1),
+        "u meets itself": (2, 1),
+        "what stands before u and v is infinity": (1, 1),
+        "u + v meets itself": (2, 2),
+    }
+    draw = random.Random(SEED)
+    found = []
+    for name, (first, second) in sums.items():
+        for _ in range(2_000_000):
+            low, high = draw.randrange(256), draw.randrange(256)
+            scalar = first * column_scalar(BASE, low, 0)
+            scalar += second * column_scalar(BASE, high, BASE.steps)
+            scalar = scalar % ORDER + (draw.randrange(1 << 62)) * ORDER
+            digits = last_column(scalar)
+            if digits[1] == high and (first == 0 or digits[0] == low):
+                found.append((name, scalar))
+                break
+    assert len(found) == len(sums), found
+    return tuple(found)
+
+
+def base_cases() -> list[Case]:
+    return [
+        Case("base", (scalar.to_bytes(40, "big"), encoded(multiple(scalar))))
+        for _, scalar in base_meetings()
+    ]
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["one by one", "merged"])
+def test_the_base_ladder_is_right_where_its_last_additions_meet_something(
+    monkeypatch: pytest.MonkeyPatch, merged: bool
+) -> None:
+    monkeypatch.setattr(p256_ladder, "merge", p256_pairs.merge if merged else None)
+    for (name, scalar), case in zip(base_meetings(), base_cases(), strict=True):
+        met = Exceptions()
+        monkeypatch.setattr(p256_ladder, "add", met.add)
+        assert BASE.recode(scalar)[0 :: BASE.steps] == bytes(last_column(scalar))
+        assert Runner().passes(case.name, case.words), name
+        opposite = name.startswith("what") or (not merged and "opposite" in name)
+        equal = "u + v" in name if merged else name in ("v meets itself", "u meets itself")
+        assert (met.met[1] > 0, met.met[-1] > 0) == (equal, opposite), name
+
+
+@pytest.mark.parametrize(("interpreter", "heap"), INTERPRETERS)
+def test_micropython_is_right_there_as_well(interpreter: str, heap: str, tmp_path: Path) -> None:
+    run_cases(interpreter, heap, base_cases(), tmp_path)
 
 
 @pytest.mark.parametrize("scalar", [0, 1, 2, 1 << 128, ORDER - 1])

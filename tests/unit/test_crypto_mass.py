@@ -2,7 +2,7 @@
 """Thousands of random and odd cases: the firmware's P-256 beside `cryptography`."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,10 @@ def all_cases(keys: int, signatures: int) -> list[Case]:
     return cases
 
 
+# How a test tells how many cases it ran; the summary of the tests prints it.
+Record = Callable[[str, object], None]
+
+
 def run_cases(interpreter: str, heap: str, cases: list[Case], folder: Path) -> None:
     """Let MicroPython run the cases, all of which must pass."""
     path = folder / "cases"
@@ -106,8 +110,9 @@ def run_cases(interpreter: str, heap: str, cases: list[Case], folder: Path) -> N
     )
 
 
-def test_cpython_agrees_with_cryptography() -> None:
+def test_cpython_agrees_with_cryptography(record_property: Record) -> None:
     cases = all_cases(KEYS, SIGNATURES_PER_KEY)
+    record_property("cases", len(cases))
     assert len(cases) >= 20_000
     runner = Runner()
     for case in cases:
@@ -115,8 +120,11 @@ def test_cpython_agrees_with_cryptography() -> None:
 
 
 @pytest.mark.parametrize(("interpreter", "heap"), INTERPRETERS)
-def test_micropython_agrees_with_cryptography(interpreter: str, heap: str, tmp_path: Path) -> None:
+def test_micropython_agrees_with_cryptography(
+    interpreter: str, heap: str, tmp_path: Path, record_property: Record
+) -> None:
     cases = all_cases(MICROPYTHON_KEYS, MICROPYTHON_SIGNATURES)
+    record_property("cases", len(cases))
     assert len(cases) >= 2_000
     run_cases(interpreter, heap, cases, tmp_path)
 
@@ -197,8 +205,12 @@ def test_cpython_is_right_for_odd_scalars_and_for_x_beyond_the_order() -> None:
 
 
 @pytest.mark.parametrize(("interpreter", "heap"), INTERPRETERS)
-def test_micropython_is_right_there_too(interpreter: str, heap: str, tmp_path: Path) -> None:
-    run_cases(interpreter, heap, odd_cases(), tmp_path)
+def test_micropython_is_right_there_too(
+    interpreter: str, heap: str, tmp_path: Path, record_property: Record
+) -> None:
+    cases = odd_cases()
+    record_property("cases", len(cases))
+    run_cases(interpreter, heap, cases, tmp_path)
 
 
 def test_the_64_bit_and_the_32_bit_build_take_their_own_way() -> None:

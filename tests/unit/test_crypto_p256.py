@@ -11,7 +11,7 @@ from ecdsa import NIST256p, ecdsa, ellipticcurve, rfc6979
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware.crypto import p256, p256_affine, p256_curve
+from firmware.crypto import p256, p256_affine, p256_curve, p256_ladder
 from firmware.crypto.p256_nonce import Nonces
 from host_bridge.crypto import p256 as host_p256
 from tests.unit.crypto_vector_runner import outcome
@@ -139,11 +139,11 @@ def test_addition_is_complete(z: int) -> None:
     x, y = G
     opposite = p256_curve.P - y
     twice = NIST256p.generator * 2
-    [doubled] = p256_affine.to_affine([p256_curve.add(scaled(x, y, z), x, y)])
+    [doubled] = p256_affine.to_affine([p256_curve.add(scaled(x, y, z), (x, y))])
     assert doubled == (twice.x(), twice.y())
-    assert p256_curve.add(scaled(x, y, z), x, opposite)[2] == 0
-    assert p256_curve.add(scaled(x, opposite, z), x, y)[2] == 0
-    assert p256_curve.add((1, 1, 0), x, y) == (x, y, 1)
+    assert p256_curve.add(scaled(x, y, z), (x, opposite))[2] == 0
+    assert p256_curve.add(scaled(x, opposite, z), (x, y))[2] == 0
+    assert p256_curve.add((1, 1, 0), (x, y)) == (x, y, 1)
     assert p256_curve.double((1, 1, 0))[2] == 0
 
 
@@ -169,6 +169,45 @@ def test_a_hash_without_candidates_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("firmware.crypto.p256_nonce.hmac_sha256", lambda key, data: b"\xff" * 32)
     with pytest.raises(ValueError, match="in range"):
         Nonces(1, 1).next()
+
+
+@pytest.mark.parametrize("r", [0, p256.ORDER])
+def test_an_r_of_0_or_the_order_is_refused_whatever_the_sum_is(r: int) -> None:
+    """Nobody knows a multiple of G with such an x, so no vector can ask this."""
+    one = (1).to_bytes(32, "big")
+    for x in (0, p256.ORDER):
+        assert p256.holds(one, r.to_bytes(32, "big") + one, lambda u1, u2, x=x: (x, 1, 1)) is False
+
+
+def test_a_secret_is_blinded_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same signature comes of other scalars, other coordinates and other numbers to invert."""
+    scalars, zs, began, inverted = [], [], [], []
+
+    def multiply_base(scalar: int, z: int) -> tuple[int, int]:
+        scalars.append(scalar)
+        zs.append(z)
+        return p256_ladder.multiply_base(scalar, z)
+
+    def scaled(entry: tuple[int, int], z: int) -> tuple[int, int, int]:
+        began.append(z)
+        return p256_curve.scaled(entry, z)
+
+    def inverse(value: int, modulus: int) -> int:
+        inverted.append(value)
+        return p256_curve.inverse(value, modulus)
+
+    monkeypatch.setattr(p256, "multiply_base", multiply_base)
+    monkeypatch.setattr(p256_ladder, "scaled", scaled)
+    monkeypatch.setattr(p256, "inverse", inverse)
+    draw = random.Random(SEED)
+    private_key, digest = draw.randbytes(32), draw.randbytes(32)
+    assert len({p256.sign(private_key, digest) for _ in range(40)}) == 1
+    # One multiple of the order among 40 that is taken twice has a chance of 2^-53.
+    assert len({scalar % p256.ORDER for scalar in scalars}) == 1
+    assert len(set(scalars)) == len(set(zs)) == len(set(inverted)) == 40
+    assert 1 << 315 < max(scalars) < 1 << 319
+    assert began == zs
+    assert max(zs) > 1 << 250 and all(0 < z < p256_curve.P for z in zs)
 
 
 @pytest.mark.parametrize(

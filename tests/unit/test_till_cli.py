@@ -24,7 +24,7 @@ class Counter:
         self.shop = shop
         self.card = shop.card(2_000_000)
         self.bank = PaperBank(shop)
-        monkeypatch.setattr(cli, "open_transport", lambda spec: self.card)
+        monkeypatch.setattr(cli, "open_transport", lambda spec, wait_s: self.card)
         monkeypatch.setattr(cli, "HttpBank", lambda url: self.bank)
         monkeypatch.setattr("pos_terminal.till.unix_time", lambda: shop.now)
         opened = cli.Till.open
