@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _STUBS = ("micropython-esp32-stubs", "micropython-stdlib-stubs")
-_ROOMS = ("wire", "crypto", "purse", "card", "storage", "hal", "apps")
+_ROOMS = ("wire", "crypto", "purse", "card", "storage", "hal", "reader", "apps")
 _HOST_ONLY = {"cryptography"}  # behind an ImportError: `firmware/crypto/aes.py` on CPython
 
 

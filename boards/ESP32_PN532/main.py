@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reader's main program, frozen into this board's firmware. Runs on MicroPython (ESP32)."""
+
+import micropython
+
+from firmware.apps import reader
+from firmware.hal.esp32_reader import Esp32Reader, restart
+from firmware.reader.bus_spi import SpiBus
+
+PINS = {  # as pins.csv has them; 2 is the number of the SPI bus
+    "spi": 2,
+    "sck": 18,
+    "mosi": 23,
+    "miso": 19,
+    "select": 5,
+    "reset": 27,
+    "lamp": 2,
+    "beeper": 25,
+    "tx": 1,
+    "rx": 3,
+}
+
+_NO_INTERRUPT = -1
+
+
+def main() -> None:
+    """Serves the computer on the serial port for as long as there is power."""
+    # On the serial line a byte 0x03 begins each frame, and must not end the boot either.
+    micropython.kbd_intr(_NO_INTERRUPT)
+    try:
+        board = Esp32Reader(PINS)
+        bus = SpiBus(board.spi, board.select, board.clock, lsb_first=True, irq=board.irq)
+        reader.main(board, bus)
+    finally:
+        restart()  # nobody is there to see what failed; a reader that starts anew may serve
+
+
+if __name__ == "__main__":
+    main()
