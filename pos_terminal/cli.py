@@ -21,6 +21,7 @@ from rich.text import Text
 from host_bridge.money import format_tiyn, parse_tiyn
 from host_bridge.sync.client import HttpBank
 from host_bridge.sync.port import BankPort
+from host_bridge.transport.base import Transport
 from host_bridge.transport.open import open_transport
 from pos_terminal.book import Payment
 from pos_terminal.cheque import Cheque
@@ -37,6 +38,7 @@ app.add_typer(catalogue_app, name="catalogue")
 _NOT_PAID = 1  # exit codes; 2 is a wrong command line
 _TORN = 3
 _MAX_PIN_LINE = 64
+_WAIT_S = 30.0  # for a card to be held to the reader
 _STYLES = {
     PaymentState.PAID: "green",
     PaymentState.SYNCHRONISED: "bold green",
@@ -50,7 +52,13 @@ _Folder = Annotated[
     typer.Option("--till", envvar="QALTA_TILL", help="The till's folder.", show_default=False),
 ]
 _Card = Annotated[
-    str, typer.Option("--card", help="board:NAME, serial:DEVICE, a device path or pcsc[:READER].")
+    str,
+    typer.Option(
+        "--card", help="board:NAME, serial[:DEVICE], a device path, pcsc[:READER] or auto."
+    ),
+]
+_Wait = Annotated[
+    float, typer.Option("--wait", min=0, help="Seconds that a PC/SC reader waits for the card.")
 ]
 _Pin = Annotated[
     bool, typer.Option("--pin-prompt", help="Ask for the PIN first; without a terminal, read it.")
@@ -80,13 +88,14 @@ def sell(
     ] = None,
     pin_prompt: _Pin = False,
     columns: _Columns = 32,
+    wait: _Wait = _WAIT_S,
     folder: _Folder = None,
 ) -> None:
     """Sell an amount, or items, to the card that is held to the reader."""
     with _till(folder) as till:
         cheque = _cheque(till, amount, item or [])
         pin = _given_pin(pin_prompt)
-        payment = till.sell(cheque, _opener(card), pin=pin, ask_pin=_pin_asker())
+        payment = till.sell(cheque, _opener(card, wait), pin=pin, ask_pin=_pin_asker())
         _show_outcome(till, payment, columns)
 
 
@@ -99,6 +108,7 @@ def recover(
     ] = False,
     pin_prompt: _Pin = False,
     columns: _Columns = 32,
+    wait: _Wait = _WAIT_S,
     folder: _Folder = None,
 ) -> None:
     """Hold the card again after a torn tap. It never pays twice."""
@@ -106,7 +116,7 @@ def recover(
         payment_id = till.find(which).payment_id
         pin = _given_pin(pin_prompt)
         payment = till.recover(
-            payment_id, _opener(card), pay_again=pay_again, pin=pin, ask_pin=_pin_asker()
+            payment_id, _opener(card, wait), pay_again=pay_again, pin=pin, ask_pin=_pin_asker()
         )
         _show_outcome(till, payment, columns)
 
@@ -233,8 +243,13 @@ def _cheque(till: Till, amount: str | None, items: list[str]) -> Cheque:
     return Cheque(tuple([till.catalogue.line(item) for item in items]))
 
 
-def _opener(card: str) -> OpenCard:
-    return lambda: open_transport(card)
+def _opener(card: str, wait_s: float = _WAIT_S) -> OpenCard:
+    def open_card() -> Transport:
+        if card.startswith("pcsc"):
+            typer.echo("Hold the card to the reader.", err=True)
+        return open_transport(card, wait_s=wait_s)
+
+    return open_card
 
 
 def _line(till: Till, url: str) -> BankPort | None:

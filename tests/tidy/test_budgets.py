@@ -18,7 +18,6 @@ FORBIDDEN_STEMS = frozenset(["common", "helper", "helpers", "legacy", "misc", "u
 
 # Folders that may hold a single file, each with its reason.
 LONE_FILES = {
-    "firmware/apps": "one main program a device, and the card is the first device",
     "firmware/storage/migrations": "one step of the layout a version",
     "host_bridge/bank/migrations/versions": "one step of the schema a release",
     "pos_terminal/migrations/versions": "one step of the schema a release",
@@ -27,6 +26,7 @@ LONE_FILES = {
 # Where a broad `except` is right besides a `main` or a `dispatch`, each with its reason.
 BROAD_EXCEPT = {
     "firmware/hal/link.py": "the dispatcher of the link: a card answers whatever happened",
+    "host_bridge/transport/overdue.py": "what a call raises goes from its thread to the caller",
 }
 BROAD_EXCEPT_FUNCTIONS = frozenset(["dispatch", "main"])
 
