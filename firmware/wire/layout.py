@@ -86,7 +86,7 @@ class Layout:
                 good = _fits(value, code, size)
                 values.append(value)
             else:
-                good = len(value) == many and all([_fits(item, code, size) for item in value])
+                good = len(value) == many and all(_fits(item, code, size) for item in value)
                 values.extend(value)
             if not good:
                 raise WireError("field %s does not fit" % name)

@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`qalta card`: a card in the reader: made, loaded, looked into, its PIN changed."""
+"""`qalta card`: a card in the reader: made, loaded, its PIN changed; looked into."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from firmware.wire.apdu import (
-    LIFECYCLE_ACTIVE,
-    LIFECYCLE_BLANK,
-    LIFECYCLE_DAMAGED,
-    LIFECYCLE_SYNC_ONLY,
-)
+from firmware.wire.apdu import LIFECYCLE_BLANK
 from firmware.wire.certificate import PURPOSE_GENERAL
 from host_bridge.bank import ReferenceBank
+from host_bridge.cli import card_views
+from host_bridge.cli.asking import PIN_VARIABLE, CardOption, ask_pin, ask_secret
 from host_bridge.cli.rescue import from_card, from_image
 from host_bridge.money import format_tiyn, parse_tiyn
 from host_bridge.session.exchange import CardError
@@ -33,64 +26,18 @@ from provisioning.personalise import Order, Wanted, random_puk
 from provisioning.personalise import load as load_note
 from provisioning.personalise import personalise as make_purse
 
-_PIN_VARIABLE = "QALTA_PIN"
-_MAX_PIN_LINE = 64
-
 app = typer.Typer(
     help="A card in the reader: make it, load it, look into it. "
-    f"A PIN is asked for, hidden; or it is read from {_PIN_VARIABLE}, or from a pipe.",
+    f"A PIN is asked for, hidden; or it is read from {PIN_VARIABLE}, or from a pipe.",
     no_args_is_help=True,
 )
+app.command()(card_views.info)
+app.command()(card_views.balance)
+app.command()(card_views.pin)
+app.command()(card_views.journal)
+app.command()(card_views.recover)
 
-_LIFECYCLES = {
-    LIFECYCLE_BLANK: "blank",
-    LIFECYCLE_ACTIVE: "active",
-    LIFECYCLE_SYNC_ONLY: "locked: its memory was put back to an older one; it can only be synced",
-    LIFECYCLE_DAMAGED: "damaged: it cannot read a part of its memory; see 'qalta card rescue'",
-}
-
-CardOption = Annotated[
-    str, typer.Option("--card", help="board:NAME, serial:/dev/…, or pcsc[:READER].")
-]
 BankOption = Annotated[Path, typer.Option("--bank", help="The reference bank's folder.")]
-
-
-def ask_pin(prompt: str = "PIN", *, twice: bool = False) -> str:
-    """The PIN from the environment, else as `ask_secret` gets it."""
-    return os.environ.get(_PIN_VARIABLE) or ask_secret(prompt, twice=twice)
-
-
-def ask_secret(prompt: str, *, twice: bool = False) -> str:
-    """A secret from a pipe or, hidden, from the keyboard; never an argument."""
-    if sys.stdin.isatty():
-        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=twice))
-    line = sys.stdin.readline(_MAX_PIN_LINE).strip()
-    if not line:
-        raise CardError(f"There is no {prompt}: type it or pipe it ({_PIN_VARIABLE} for the PIN).")
-    return line
-
-
-@contextmanager
-def _selected(card: str) -> Iterator[PurseSession]:
-    with open_transport(card) as transport:
-        session = PurseSession(transport)
-        session.select()
-        yield session
-
-
-@app.command()
-def info(card: CardOption) -> None:
-    """What the card tells anybody: nothing that identifies it."""
-    with open_transport(card) as transport:
-        told = PurseSession(transport).select()
-    table = Table(show_header=False)
-    table.add_row("state", _LIFECYCLES.get(told.lifecycle, f"unknown ({told.lifecycle})"))
-    table.add_row("protocol", str(told.protocol))
-    table.add_row("tier", str(told.tier))
-    table.add_row("currency", str(told.currency))
-    table.add_row("policy", str(told.policy_version))
-    table.add_row("PIN", "blocked" if told.pin_blocked else "can be tried")
-    Console().print(table)
 
 
 @app.command()
@@ -142,20 +89,12 @@ def load(
     typer.echo(f"Loaded {format_tiyn(note.value)}.")
 
 
-@app.command()
-def balance(card: CardOption) -> None:
-    """What is on the card, by purpose; the card asks for the PIN."""
-    pin = ask_pin()
-    with _selected(card) as session:
-        session.verify_pin(pin)
-        amounts = session.balance()
-    table = Table()
-    table.add_column("purpose")
-    table.add_column("amount", justify="right")
-    for purpose, amount in sorted(amounts.items()):
-        name = "general" if purpose == PURPOSE_GENERAL else str(purpose)
-        table.add_row(name, format_tiyn(amount))
-    Console(highlight=False).print(table)
+@contextmanager
+def _selected(card: str) -> Iterator[PurseSession]:
+    with open_transport(card) as transport:
+        session = PurseSession(transport)
+        session.select()
+        yield session
 
 
 @app.command("change-pin")

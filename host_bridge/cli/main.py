@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,17 +14,23 @@ from boards.VIRTUAL.board import BoardError
 from firmware.purse.trust import Rejected
 from firmware.wire.layout import WireError
 from host_bridge.bench.table import BenchError
-from host_bridge.cli import bank, bench, board, card, handover
+from host_bridge.cli import bank, bench, board, card, handover, reader
+from host_bridge.cli.apdu import apdu
 from host_bridge.cli.demo import demo
+from host_bridge.cli.doctor import doctor
+from host_bridge.cli.readers import readers
 from host_bridge.cli.verify import verify
 from host_bridge.crypto.keys import KeyFileError
 from host_bridge.demo.checks import Broken
 from host_bridge.demo.player import Unexpected
 from host_bridge.demo.scenario import ScenarioError
 from host_bridge.money import AmountError
+from host_bridge.pcscd.entry import InstallError
+from host_bridge.pcscd.ports import PortError
 from host_bridge.session.exchange import CardError
 from host_bridge.sync.port import BankRefused, BankUnreachable
 from host_bridge.transport.base import TransportError
+from host_bridge.transport.trace import show_traffic
 from pos_terminal import cli as pos
 from pos_terminal.errors import TillError
 from provisioning.image import ImageError
@@ -37,7 +44,9 @@ _EXPECTED = (
     Broken,
     CardError,
     ImageError,
+    InstallError,
     KeyFileError,
+    PortError,
     Rejected,
     ScenarioError,
     TillError,
@@ -57,13 +66,29 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(verify)
+app.command()(readers)
+app.command()(apdu)
+app.command()(doctor)
 app.add_typer(pos.app, name="pos")
 app.add_typer(card.app, name="card")
+app.add_typer(reader.app, name="reader")
 bank.app.command()(handover.till)
 bank.app.command()(handover.root)
 app.add_typer(bank.app, name="bank")
 app.add_typer(board.app, name="board")
 app.add_typer(bench.app, name="bench")
+
+
+@app.callback()
+def options(
+    traffic: Annotated[
+        bool,
+        typer.Option("--traffic", help="Print what goes to cards and back; no PINs, no keys."),
+    ] = False,
+) -> None:
+    """Offline money on secure cards and tills."""
+    if traffic:
+        show_traffic(sys.stderr)
 
 
 def main() -> None:

@@ -70,13 +70,17 @@ def verify(
 
 
 def _add_folder(trust: Trust, folder: Path) -> None:
-    """Every certificate in a folder; files of other kinds are passed over."""
+    for certificate in certificates_in(folder):
+        trust.add(certificate)
+
+
+def certificates_in(folder: Path) -> list[Certificate]:
+    """The certificates in a folder, unchecked; files of other kinds are passed over."""
     if not folder.is_dir():
         raise Unverified(f"{folder} is no folder of certificates.")
-    for path in sorted(folder.iterdir()):
-        data = _read(path) if path.is_file() else b""
-        if data[:1] == bytes([Certificate.TYPE]):
-            trust.add(Certificate.parse(data))
+    files = [_read(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    kind = bytes([Certificate.TYPE])
+    return [Certificate.parse(data) for data in files if data.startswith(kind)]
 
 
 def read_root(text: str) -> bytes:

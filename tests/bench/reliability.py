@@ -59,6 +59,15 @@ CASES = {
     "S11": "a counter that jumped by more than one: accepted",
     "S13": "a file system that does not mount: it answers, and boots no loop",
     "S16": "a clock that goes back",
+    "L01": "every kind of broken PN532 frame",
+    "L03": "APDUs of 24, 255, 256, 261 bytes, and extended",
+    "L04": "ISO-DEP waiting times, chaining, retransmission: nothing is carried out twice",
+    "L05": "two cards in the field: neither is taken",
+    "L06": "an unplugged reader, half frames, garbage",
+    "L08": "every status word, short answers, endless 61xx",
+    "L09": "TLV and length bombs",
+    "L10": "one byte a waiting-time extension, for ever: bounded",
+    "R02": "an answer replayed after a reset",
 }
 # Where the case has another name in the test, or why there is none.
 ALSO = {
@@ -144,9 +153,9 @@ def named_tests() -> dict[str, list[str]]:
                 test = f"{path.relative_to(ROOT).as_posix()}::{node.name}"
                 if node.name in ALSO:
                     named[ALSO[node.name]].append(test)
-                for case in re.findall(r"_([ts]\d\d)(?=_)", node.name):
+                for case in re.findall(r"_([lrst]\d\d)(?=_)", node.name):
                     named[case.upper()].append(test)
-                for case in re.findall(r"\b[TS]\d\d\b", ast.get_docstring(node) or ""):
+                for case in re.findall(r"\b[LRST]\d\d\b", ast.get_docstring(node) or ""):
                     told[case].append(test)
     return {case: list(dict.fromkeys(named[case] + told[case])) for case in CASES}
 

@@ -13,7 +13,7 @@ PAGE = Path("docs/reliability.md")
 TORN = [f"T{number:02}" for number in range(1, 19) if number not in (9, 16)]
 STORAGE = [f"S{number:02}" for number in (1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 16)]
 NOT_BUILT = {"T13"}  # there are no refunds to tear
-_ROW = re.compile(r"^\| ([TS]\d\d) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| ([LRST]\d\d) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 _TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 
 
