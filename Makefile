@@ -6,9 +6,10 @@ BIN := .venv/bin
 WORKERS ?= 2
 SCENARIO ?=
 CUTS ?= 1_000_000
+PAYMENTS ?= 10_000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test-setup test bench power-cut check format format-check lint types imports clean distclean
+.PHONY: help setup demo test-setup test bench power-cut soak check format format-check lint types imports clean distclean
 
 help: ## This list
 	@echo "Qalta: a card pays a till with no network, and the bank settles later."
@@ -28,6 +29,9 @@ test: test-setup ## Every test, with format, lint, types and imports among them;
 
 power-cut: setup ## Cut a card's power for hours: make power-cut CUTS=10_000_000
 	@$(BIN)/python -m tests.power_cut $(CUTS)
+
+soak: test-setup ## Pay through our reader and pcscd for a long time: make soak PAYMENTS=10_000
+	@$(BIN)/python -m tests.pcsc.soak $(PAYMENTS)
 
 bench: setup ## What a payment costs: the flash, the processor, the tap; WRITE=--write puts it into docs/
 	@$(BIN)/python -m tests.bench $(WRITE)

@@ -11,6 +11,8 @@ import pytest
 from host_bridge.transport.serial_link import SerialTransport
 from tests.cli.conftest import Shell
 from tests.cli.test_flow import PIN, bank_and_card
+from tests.doubles.pn532_isodep_card import IsoDepCard
+from tests.pcsc.reader_rig import ReaderRig
 from tests.pcsc.vpcd import Tear, VpcdCard, VpcdSlot
 
 TILL_TORN = 3  # exit code
@@ -46,3 +48,16 @@ def test_sold_torn_and_recovered_over_pcsc(shop: Shell, vpcd: tuple[VpcdSlot, Vp
         assert "2 499,00 ₸" in balance.stdout, "5,000 less two sales"
         assert "00200081 [withheld] VERIFY" in balance.stderr
         assert PIN.encode().hex() not in balance.stdout + balance.stderr, "P04"
+
+
+def test_sold_through_our_reader(shop: Shell) -> None:
+    """The card lies on the PN532 of a reader whose firmware runs in MicroPython."""
+    port = (shop.folder / "home" / "boards" / "alice" / "port").readlink()
+    with ReaderRig(shop.folder / "rig") as rig:
+        sell = ("pos", "sell", "1250.50", "--card", "pcsc:qalta", "--wait")
+        assert "There is no card in the reader Qalta Reader" in shop.bad(*sell, "0.1")
+        with SerialTransport(str(port)) as card:
+            rig.lay(IsoDepCard(card))
+            assert "PAID, awaiting synchronisation" in shop.good(*sell, "20")
+            balance = shop.good("card", "balance", "--card", "pcsc:qalta", pin=PIN)
+            assert "3 749,50 ₸" in balance, "5,000 less a sale"
