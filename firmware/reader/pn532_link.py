@@ -56,6 +56,7 @@ class ChipLink:
         self._clock = clock
         self._is_in_step = False  # nothing that was sent is still without its answer
         self._last: "bytes | None" = None  # the chip's last answer, if it was heard
+        self._open: "tuple[bytes, bytes | None] | None" = None  # a frame, and the answer before it
         self.on_wait: "Callable[[], object] | None" = None
 
     def wake(self) -> None:
@@ -73,30 +74,41 @@ class ChipLink:
         self._bus.clear()
         self._is_in_step = True
 
-    def run(self, code: int, data: bytes, max_ms: int, size: int = SHORT_BODY) -> bytes:
+    def run(
+        self, code: int, data: bytes, max_ms: int, size: int = SHORT_BODY, keep: bool = False
+    ) -> bytes:
         """What the chip answers to a command, after the response code.
 
         max_ms: how long the command may take; size: how long the answer's body is likely to be.
+        keep: a command whose answer does not come in time goes on, and its answer is waited for
+        when the same is run again. Any other command ends it.
         Raises NotTaken, TooLate, FrameDefect, CommandRefused or BusFailed; ValueError, before
         anything is sent, for more data than a frame carries.
         """
         frame = write_frame(bytes([TO_CHIP, code]) + data)
         try:
-            body = self._run(frame, code, max_ms, size)
+            body = self._run(frame, code, max_ms, size, keep)
         except OSError:
             raise BusFailed("the bus to the reader chip failed") from None
         if body == ERROR:
             raise CommandRefused("the reader chip does not know command %02X so" % code)
         return body[2:]
 
-    def _run(self, frame: bytes, code: int, max_ms: int, size: int) -> bytes:
-        if not self._is_in_step:
-            self._synchronise()
-        self._is_in_step = False
-        self._bus.send(frame)
-        self._await_acknowledgement()
-        before, self._last = self._last, None
-        body = self._await_answer(code + 1, max_ms, size, before)
+    def _run(self, frame: bytes, code: int, max_ms: int, size: int, keep: bool) -> bytes:
+        opened, self._open = self._open, None
+        if opened is not None and opened[0] == frame:
+            before = opened[1]
+        else:
+            if not self._is_in_step:
+                self._synchronise()
+            self._is_in_step = False
+            self._bus.send(frame)
+            self._await_acknowledgement()
+            before, self._last = self._last, None
+        body = self._await_answer(code + 1, max_ms, size, before, keep)
+        if body is None:
+            self._open = frame, before
+            raise TooLate("the reader chip has nothing to say yet")
         self._is_in_step = True
         self._last = body
         return body
@@ -114,9 +126,12 @@ class ChipLink:
         raise NotTaken("the reader chip acknowledges no command")
 
     def _await_answer(
-        self, response: int, max_ms: int, size: int, before: "bytes | None"
-    ) -> bytes:
-        """The answer's body, or ERROR; asked for again where it is broken."""
+        self, response: int, max_ms: int, size: int, before: "bytes | None", keep: bool
+    ) -> "bytes | None":
+        """The answer's body, or ERROR; asked for again where it is broken.
+
+        None: there is none yet, and it may still come.
+        """
         began_ms = self._clock.ticks_ms()
         askings = 0
         defect: "FrameDefect | None" = None
@@ -142,6 +157,8 @@ class ChipLink:
                 askings += 1
                 self._bus.clear()
                 self._bus.send(NAK_FRAME)
+        if keep and defect is None:
+            return None
         self._synchronise()
         if is_doubtful:
             raise Noise("what answers command %02X cannot be told from noise" % (response - 1))

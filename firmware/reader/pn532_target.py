@@ -41,21 +41,25 @@ class Target:
     def init(self, uid: bytes, historical: bytes, wait_ms: int) -> bool:
         """Waits for a reader that activates ISO 14443-4; whether that is what it did.
 
-        Raises TooLate where none came in time, ValueError for a uid or historical bytes of
-        another size.
+        Raises TooLate where none came in time: asked again, the chip goes on waiting. Raises
+        ValueError for a uid or historical bytes of another size.
         """
         if len(uid) != UID_SIZE or len(historical) > MAX_HISTORICAL:
             raise ValueError("a card's number has 3 bytes, its history at most 15")
         data = bytes([_PASSIVE_AND_PICC_ONLY]) + _SENS_RES + uid + _SEL_RES
         data += _NO_FELICA + _NO_NFCID3 + b"\x00" + bytes([len(historical)]) + historical
-        answer = self._link.run(_TG_INIT_AS_TARGET, data, wait_ms)
+        answer = self._link.run(_TG_INIT_AS_TARGET, data, wait_ms, keep=True)
         if not answer:
             raise ReaderError("the reader chip does not say how it was activated")
         return bool(answer[0] & _IS_PICC)
 
     def get_data(self, wait_ms: int) -> "tuple[bytes, bool]":
-        """What the reader sends, and whether more follows. Raises TooLate and CardGone too."""
-        answer = self._link.run(_TG_GET_DATA, b"", wait_ms, _LIKELY_BODY)
+        """What the reader sends, and whether more follows. Raises CardGone too.
+
+        Raises TooLate where nothing came in time: asked again, the chip goes on waiting. To ask
+        it anything else ends that, and loses what came in that moment.
+        """
+        answer = self._link.run(_TG_GET_DATA, b"", wait_ms, _LIKELY_BODY, keep=True)
         status = _status(answer)
         check(status, context_is_card=True)
         return answer[1:], bool(status & _MORE)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_COMMAND = 65_544  # bytes of the longest APDU
 _MAX_PARTS = 4_096  # of one command; the chip gives up to 262 bytes at once
 _PART_MS = 1_000  # until the next part of a command that has begun
+_SILENCES = 20  # waits without a command in a row, until the chip is asked who is there
 _WRONG_LENGTH = b"\x67\x00"
 
 
@@ -51,6 +52,7 @@ class CardTarget:
         self._historical = historical
         self._max_command = max_command
         self._is_ready = False  # the chip is set up, as far as is known
+        self._silences = 0
 
     def wait(self, wait_ms: int) -> bool:
         """Whether a reader has activated the card within this time. Raises ReaderError."""
@@ -61,10 +63,15 @@ class CardTarget:
                 self._is_ready = True
             is_activated = self._target.init(self._uid, self._historical, wait_ms)
         except TooLate:
+            self._silences += 1
+            if self._silences >= _SILENCES:
+                self._silences = 0
+                self._is_ready = False  # set up anew: a chip that died in between shows it then
             return False
         except ReaderError:
             self._is_ready = False
             raise
+        self._silences = 0
         if is_activated:
             self._application.reset()
         return is_activated
@@ -88,9 +95,15 @@ class CardTarget:
         try:
             command, more = self._target.get_data(wait_ms)
         except TooLate:
+            # The chip says by itself when the reader goes; but a chip that died says nothing.
+            self._silences += 1
+            if self._silences < _SILENCES:
+                return True
+            self._silences = 0
             if self._target.is_activated():
                 return True
             raise CardGone("the reader has gone") from None
+        self._silences = 0
         command = self._whole(command, more)
         if len(command) > self._max_command:
             answer = _WRONG_LENGTH

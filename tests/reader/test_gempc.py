@@ -138,6 +138,16 @@ def test_what_can_be_no_command_is_not_waited_for(head: bytes) -> None:
     assert not decoder.is_waiting
 
 
+def test_what_is_kept_is_bounded() -> None:
+    """L06: a line that is never silent while a card works takes no memory, hides no command."""
+    decoder = Decoder()
+    for _ in range(1000):
+        decoder.feed(HALF)
+    assert len(decoder._bytes) < 1000
+    decoder.feed(frame(LONGEST))
+    assert decoder.next() == LONGEST
+
+
 def test_marks_on_the_line() -> None:
     """As libccid tells them apart (src/ccid_serial.c)."""
     assert gempc.NAK[:2] == b"\x03\x15"

@@ -286,6 +286,21 @@ def test_a_chip_that_fails_leaves_the_line_served() -> None:
     assert answers(stage.play(1000, frame(STATUS)))[-1][7] == 1, "it came back by itself"
 
 
+def test_a_full_memory_does_not_end_the_reader() -> None:
+    """A board that is reset says so on the line, and libccid takes it for answers."""
+    stage = Stage().with_card(lambda command: OK)
+    looks = stage.antenna.looks
+
+    def no_room() -> bool:
+        del stage.antenna.is_there  # type: ignore[method-assign]
+        raise MemoryError
+
+    stage.antenna.is_there = no_room  # type: ignore[method-assign]
+    assert answers(stage.play(500, frame(STATUS)))[-1] == ABSENT_ANSWER, "its session is over"
+    assert answers(stage.play(1000, frame(STATUS)))[-1][7] == 1
+    assert stage.antenna.looks > looks
+
+
 def test_a_line_that_was_silent_for_weeks_is_silent() -> None:
     """MicroPython's ticks_diff turns negative after six days; cards are still looked for."""
     stage = Stage()

@@ -172,6 +172,29 @@ def test_the_manifest_names_all_that_is_imported(root: Path, board: str, tmp_pat
     assert run.stdout.strip().isdigit()
 
 
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_line_cannot_interrupt_the_boot(root: Path, board: str) -> None:
+    """A byte 03 begins each frame; one that comes while the modules load must end nothing."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "class machine: pass\n"
+        "class micropython:\n"
+        "    @staticmethod\n"
+        "    def kbd_intr(char):\n"
+        "        print(char, [name for name in sys.modules if name.startswith('firmware')])\n"
+        "sys.modules['machine'], sys.modules['micropython'] = machine, micropython\n"
+        f"import boards.{board}.main\n"
+    )
+    run = subprocess.run(
+        [runtime_path(64), "-X", "heapsize=1m", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (run.stdout, run.stderr) == ("-1 []\n", "")
+
+
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_program_serves_on_the_board(

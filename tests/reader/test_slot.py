@@ -204,24 +204,38 @@ def test_a_card_that_left_stays_away_until_it_is_noticed(event: str) -> None:
     assert desk.seen == (INACTIVE, signals.CARD)
 
 
-def test_a_reader_that_runs_for_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MicroPython's ticks_diff turns negative after six days: nothing may wait for so long."""
+def wrapping(end_ms: int, start_ms: int) -> int:
+    """MicroPython's ticks_diff, which turns negative after six days."""
     half = 1 << 29
+    return (end_ms - start_ms + half) % (2 * half) - half
 
-    def wrapping(end_ms: int, start_ms: int) -> int:
-        return (end_ms - start_ms + half) % (2 * half) - half
 
-    for days in (4, 7, 13, 30):
-        desk = Desk(card).powered()
-        monkeypatch.setattr(desk.clock, "ticks_diff", wrapping)
-        desk.antenna.cards.clear()
-        desk.wait()
-        for _ in range(days * 24):
-            desk.clock.now_ms += 3_600_000
-            desk.slot.check()
-        desk.antenna.cards = [card]
-        desk.wait()
-        assert desk.slot.state == INACTIVE
+@pytest.mark.parametrize("days", [4, 7, 13, 30])
+def test_a_reader_that_runs_for_weeks(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Nothing may wait for so long."""
+    desk = Desk(card).powered()
+    monkeypatch.setattr(desk.clock, "ticks_diff", wrapping)
+    desk.antenna.cards.clear()
+    desk.wait()
+    for _ in range(days * 24):
+        desk.clock.now_ms += 3_600_000
+        desk.slot.check()
+    desk.antenna.cards = [card]
+    desk.wait()
+    assert desk.slot.state == INACTIVE
+
+
+@pytest.mark.parametrize("days", [4, 7, 13, 30])
+def test_a_card_that_lies_there_for_weeks(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """It serves, and serves again, as on the first day."""
+    desk = Desk(card).powered()
+    monkeypatch.setattr(desk.clock, "ticks_diff", wrapping)
+    for _ in range(days * 24):
+        desk.clock.now_ms += 3_600_000
+        desk.slot.check()
+    for _ in range(2):
+        assert desk.slot.power_on() == b"plain"
+        assert desk.slot.transmit(b"\x00\xa4\x04\x00") == b"\x00\xa4\x04\x00" + OK
 
 
 def test_two_cards_are_none() -> None:

@@ -74,14 +74,26 @@ def test_what_the_chip_is_told_to_be() -> None:
 
 @pytest.mark.parametrize("kind", BUSES)
 def test_no_reader_comes(kind: str) -> None:
-    bench = Bench(kind, *SETUP, [ACK], ACTIVATED)
+    bench = Bench(kind, *SETUP, [ACK])
     application = Echo()
     target = CardTarget(bench.pn532, application, UID)
     assert not target.wait(500)
-    assert bench.chip.heard[-1] == ACK, "the chip is told to stop listening"
+    asked = len(bench.chip.heard)
     assert application.events == []
+    bench.chip.says.append(ACTIVATED[1])  # between two waits
     assert target.wait(500)
+    assert len(bench.chip.heard) == asked, "the chip was left waiting, and lost nothing"
     assert application.events == ["reset"]
+
+
+def test_a_chip_that_died_while_no_reader_came_is_set_up_anew() -> None:
+    bench = Bench("spi", *SETUP, [ACK], *SETUP, ACTIVATED)
+    target = CardTarget(bench.pn532, Echo(), UID)
+    waits = 1
+    while not target.wait(500):
+        waits += 1
+        assert waits < 100
+    assert waits == 21
 
 
 def test_a_reader_of_another_kind_is_not_served() -> None:
@@ -123,15 +135,34 @@ def test_the_chip_fails_in_the_middle() -> None:
 
 
 def test_a_reader_that_asks_nothing_for_a_while() -> None:
-    bench, target, application = activated("spi", [ACK], answer("8b 81 00"), answer("87 00 00"))
-    assert target.answer(500), "it is still there"
+    bench, target, application = activated("spi", [ACK], answer("8f 00"))
+    for _ in range(5):
+        assert target.answer(500), "it is still there"
     assert application.events == ["reset"]
-    assert bench.chip.commands == [command("86"), command("8a")]
+    bench.chip.says.append(answer("87 00 80320000")[1])  # between two of our waits
+    assert target.answer(500)
+    assert application.events == ["reset", "80320000"], "nothing is lost in between"
+    assert bench.chip.commands[0] == command("86")
+    assert ACK not in bench.chip.heard, "the chip was never told to stop listening"
+
+
+@pytest.mark.parametrize("state", ["01", "81"])
+def test_a_silent_reader_is_asked_for_now_and_then(state: str) -> None:
+    """A chip that died would be as silent."""
+    bench, target, application = activated("spi", [ACK], answer(f"8b {state} 00"), [ACK])
+    for _ in range(30):
+        assert target.answer(500)
+    assert bench.chip.commands == [command("86"), command("8a"), command("86")]
+    assert application.events == ["reset"]
 
 
 def test_a_reader_that_went_without_a_word() -> None:
     _, target, application = activated("spi", [ACK], answer("8b 00 00"))
-    assert not target.answer(500)
+    turns = 1
+    while target.answer(500):
+        turns += 1
+        assert turns < 100
+    assert turns == 20
     assert application.events == ["reset", "reset"]
 
 
