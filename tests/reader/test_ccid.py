@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from firmware.reader.ccid import COMMANDS, FIRMWARE, MAX_DATA, Ccid
 from firmware.reader.signals import Signals
 from firmware.reader.slot import ABSENT, ACTIVE, INACTIVE, Slot
-from tests.doubles.plain_antenna import PlainAntenna, PlainClock
+from tests.doubles.handed_antenna import PlainAntenna, PlainClock
 from tests.doubles.twin_host import (
     ESCAPE,
     GET_PARAMETERS,

@@ -17,7 +17,7 @@ from firmware.reader import gempc, signals
 from firmware.reader.ccid import FIRMWARE
 from firmware.reader.line import Line
 from firmware.reader.signals import Signals
-from tests.doubles.plain_antenna import PlainAntenna, PlainClock
+from tests.doubles.handed_antenna import PlainAntenna, PlainClock
 from tests.doubles.twin_host import (
     ESCAPE,
     POWER_ON,
@@ -363,7 +363,7 @@ sys.path.insert(0, {root!r})
 from firmware.apps.reader import Reader
 from firmware.reader.line import Line
 from firmware.reader.signals import Signals
-from tests.doubles.plain_antenna import PlainAntenna
+from tests.doubles.handed_antenna import PlainAntenna
 
 def card(command):
     if command[1] == 0x01:

@@ -7,7 +7,7 @@ import pytest
 
 from firmware.reader import signals
 from firmware.reader.signals import Signals
-from tests.doubles.plain_antenna import PlainClock
+from tests.doubles.handed_antenna import PlainClock
 
 STATES = [
     signals.READY,

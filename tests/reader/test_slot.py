@@ -11,7 +11,7 @@ from firmware.reader import signals
 from firmware.reader.ports import CardGone, ReaderError
 from firmware.reader.signals import Signals
 from firmware.reader.slot import ABSENT, ACTIVE, INACTIVE, Slot
-from tests.doubles.plain_antenna import PlainAntenna, PlainClock
+from tests.doubles.handed_antenna import PlainAntenna, PlainClock
 
 OK = b"\x90\x00"
 
