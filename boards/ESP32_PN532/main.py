@@ -3,9 +3,15 @@
 
 import micropython
 
-from firmware.apps import reader
-from firmware.hal.esp32_reader import Esp32Reader, restart
-from firmware.reader.bus_spi import SpiBus
+_NO_INTERRUPT = -1
+
+# On the line a byte 0x03 begins each frame. MicroPython lets it interrupt this program from the
+# first line on, imports included, and would then show its prompt there: so this comes first.
+micropython.kbd_intr(_NO_INTERRUPT)
+
+from firmware.apps import reader  # noqa: E402
+from firmware.hal.esp32_reader import Esp32Reader, restart  # noqa: E402
+from firmware.reader.bus_spi import SpiBus  # noqa: E402
 
 PINS = {  # as pins.csv has them; 2 is the number of the SPI bus
     "spi": 2,
@@ -20,13 +26,9 @@ PINS = {  # as pins.csv has them; 2 is the number of the SPI bus
     "rx": 3,
 }
 
-_NO_INTERRUPT = -1
-
 
 def main() -> None:
     """Serves the computer on the serial port for as long as there is power."""
-    # On the serial line a byte 0x03 begins each frame, and must not end the boot either.
-    micropython.kbd_intr(_NO_INTERRUPT)
     try:
         board = Esp32Reader(PINS)
         bus = SpiBus(board.spi, board.select, board.clock, lsb_first=True, irq=board.irq)

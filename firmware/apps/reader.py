@@ -43,12 +43,24 @@ class Reader:
 
     def serve(self) -> None:
         """Answers commands and looks after the card until the line ends."""
-        while self._listen(_TICK_MS):
-            message = self._decoder.next()
-            while message is not None:
-                message = self._answer(message)
-            self._signals.tick()
-            self._rest()
+        while True:
+            try:
+                if not self._listen(_TICK_MS):
+                    return
+                self._work()
+            except MemoryError:
+                # It must not end in a reset: what an ESP32's boot loader says on the line, libccid
+                # would take for answers from then on.
+                self._decoder = Decoder()
+                self._is_asked = False
+                self._ccid.drop()
+
+    def _work(self) -> None:
+        message = self._decoder.next()
+        while message is not None:
+            message = self._answer(message)
+        self._signals.tick()
+        self._rest()
 
     def ask_for_time(self) -> None:
         """For the antenna to call while it waits: the computer shall wait too."""

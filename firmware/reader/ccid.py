@@ -132,9 +132,13 @@ class Ccid:
             raise _Failed(_MUTE) from None
         except Exception as error:  # MemoryError too: who waits must be answered, come what may
             _report(error)
-            self._t0.forget()
-            self._slot.drop()
+            self.drop()
             raise _Failed(_HARDWARE_ERROR) from None
+
+    def drop(self) -> None:
+        """Something failed that should not: the card's session is over."""
+        self._t0.forget()
+        self._slot.drop()
 
     # -- one command, one method: the three bytes of its header, its data → the answer's data ----
 

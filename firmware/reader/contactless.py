@@ -109,12 +109,12 @@ class Pn532Contactless(Contactless):
         if not self._is_ready:
             self._chip.begin()
             self._chip.set_parameters(AUTOMATIC_ATR_RES | AUTOMATIC_RATS)
-            self._chip.retries(_TRIES)
+            self._initiator.retries(_TRIES)
             self._is_ready = True
             self._field_is_on = True  # as far as is known
         self._field_off()
         self._field_is_on = True
-        self._chip.field(True)
+        self._initiator.field(True)
         self._clock.sleep_ms(_POWER_UP_MS)
         count, cards = self._initiator.list_cards()
         self.crowded = count > 1
@@ -139,7 +139,7 @@ class Pn532Contactless(Contactless):
     def _field_off(self) -> None:
         """Takes their power from all cards, for as long as it takes them to notice."""
         if self._field_is_on:
-            self._chip.field(False)
+            self._initiator.field(False)
             self._field_is_on = False
             self._clock.sleep_ms(_POWER_UP_MS)
 

@@ -19,6 +19,8 @@ _SYNC = 0x03
 _ACK = 0x06
 _START = b"\x03\x06"
 _OVERHEAD = 3  # SYNC, ACK, and the checksum behind the message
+# Bytes kept that are no command yet: three of the longest, so the newest whole one is among them.
+_MAX_WAITING = 3 * (_OVERHEAD + HEADER_SIZE + MAX_DATA)
 
 NAK = b"\x03\x15\x16"
 CARD_LEFT = b"\x50\x02"
@@ -51,8 +53,8 @@ class Decoder:
         return bool(self._bytes) or self._was_damaged
 
     def feed(self, data: "bytes | bytearray | memoryview") -> None:
-        """Takes bytes as they come."""
-        self._bytes += bytes(data)
+        """Takes bytes as they come; of more than there is room for, the newest."""
+        self._bytes = (self._bytes + bytes(data))[-_MAX_WAITING:]
 
     def next(self) -> "bytes | None":
         """The next whole command, a CCID message, or None until more has come.

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from firmware.reader.pn532_link import ChipLink
 
 _DIAGNOSE = 0x00
+_RF_CONFIGURATION = 0x32
 _IN_DATA_EXCHANGE = 0x40
 _IN_DESELECT = 0x44
 _IN_LIST_PASSIVE_TARGET = 0x4A
 _IN_RELEASE = 0x52
 _IN_SELECT = 0x54
 
+_FIELD = 0x01  # items of RFConfiguration
+_TIMINGS = 0x02
+_RETRIES = 0x05
 _PRESENCE_TEST = b"\x06"
 _TYPE_A = 0  # at 106 kbit/s
 _ISO_DEP = 0x20  # of SEL_RES: the card knows ISO 14443-4
@@ -61,6 +65,18 @@ class Initiator:
 
     def __init__(self, link: "ChipLink") -> None:
         self._link = link
+
+    def field(self, is_on: bool) -> None:
+        """Switches the field on or off; a card loses its power by that."""
+        self._link.run(_RF_CONFIGURATION, bytes([_FIELD, is_on]), _MS)
+
+    def retries(self, activations: int, atr: int = 2, psl: int = 1) -> None:
+        """How often the chip tries again to activate a card; FF is for ever."""
+        self._link.run(_RF_CONFIGURATION, bytes([_RETRIES, atr, psl, activations]), _MS)
+
+    def timings(self, atr_code: int, answer_code: int) -> None:
+        """Timeouts for ATR_RES and for answers outside ISO-DEP: n is 100 µs · 2^(n-1), 0 none."""
+        self._link.run(_RF_CONFIGURATION, bytes([_TIMINGS, 0, atr_code, answer_code]), _MS)
 
     def list_cards(self) -> "tuple[int, list[Card]]":
         """How many cards of type A the chip found, at most two; and each, if it is one."""

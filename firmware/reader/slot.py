@@ -117,7 +117,6 @@ class Slot:
         """Looks for a card, which begins anew."""
         if self._ms_since(self._empty_until_ms) < 0:
             return False
-        self._empty_until_ms = self._clock.ticks_ms()  # never so old that its difference wraps
         if self._is_used:
             self._let_go()
         self._is_held = self._antenna.look()
@@ -155,8 +154,11 @@ class Slot:
             crowded = self._antenna.crowded
             self._signals.show(signals.TWO_CARDS if crowded else signals.READY)
             wait_ms = _LOOK_MS
-        if self.state == ABSENT:
-            wait_ms = max(wait_ms, -self._ms_since(self._empty_until_ms))
+        left_ms = -self._ms_since(self._empty_until_ms)
+        if left_ms <= 0:
+            self._empty_until_ms = self._clock.ticks_ms()  # never so old that its difference wraps
+        elif self.state == ABSENT:
+            wait_ms = max(wait_ms, left_ms)
         self._due_ms = self._clock.ticks_add(self._clock.ticks_ms(), wait_ms)
 
     def _ms_since(self, moment_ms: int) -> int:

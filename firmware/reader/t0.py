@@ -26,7 +26,7 @@ _HEADER_SIZE = 5
 _MAX_PART = 256  # bytes of an answer that one TPDU carries
 
 _MORE = 0x61
-_MAX_PARTS = 512  # of one answer: more than twice of what 65,536 bytes need
+_MAX_PARTS = 512  # of one answer: twice as many as 65,536 bytes need
 _ENDLESS = b"\x6f\x00"
 
 

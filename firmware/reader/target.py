@@ -56,11 +56,11 @@ class CardTarget:
 
     def wait(self, wait_ms: int) -> bool:
         """Whether a reader has activated the card within this time. Raises ReaderError."""
+        if not self._is_ready:
+            self._chip.begin()
+            self._chip.set_parameters(AUTOMATIC_ATR_RES | AUTOMATIC_RATS | PICC)
+            self._is_ready = True
         try:
-            if not self._is_ready:
-                self._chip.begin()
-                self._chip.set_parameters(AUTOMATIC_ATR_RES | AUTOMATIC_RATS | PICC)
-                self._is_ready = True
             is_activated = self._target.init(self._uid, self._historical, wait_ms)
         except TooLate:
             self._silences += 1

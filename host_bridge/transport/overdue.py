@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -25,25 +26,39 @@ class Caller:
         self._asked: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._told: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
         self.is_stuck = False
+        self._has_ended = False
         # A daemon: the program may end while a call is stuck.
         threading.Thread(target=self._serve, name="pcsc", daemon=True).start()
 
     def call(self, act: Callable[[], Any]) -> Any:
-        """What `act` returns, or what it raises. Raises Overdue, and at once after the first."""
-        if self.is_stuck:
+        """What `act` returns or raises. Raises Overdue, and at once after that or after `end`."""
+        if self.is_stuck or self._has_ended:
             raise Overdue
+        # Until its answer is here: where Ctrl-C ends the wait, no later call must be given it.
+        self.is_stuck = True
         self._asked.put(act)
         try:
             result, error = self._told.get(timeout=self._timeout_s)
         except queue.Empty:
-            self.is_stuck = True
             raise Overdue from None
+        self.is_stuck = False
         if error is not None:
             raise error
         return result
 
-    def end(self) -> None:
-        """Lets the thread go, once it has come back."""
+    def end(self, last: Callable[[], Any]) -> None:
+        """Makes a last call and lets the thread go; ending twice is fine.
+
+        A stuck thread is not waited for, and makes the call when it comes back.
+        """
+        if self._has_ended:
+            return
+        if self.is_stuck:
+            self._asked.put(last)
+        else:
+            with suppress(Overdue):
+                self.call(last)
+        self._has_ended = True
         self._asked.put(None)
 
     def _serve(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from firmware.wire.apdu import MAX_SHORT_DATA
@@ -97,16 +96,17 @@ class PcscTransport(Closing):
         return self.atr.hex()
 
     def close(self) -> None:
-        """Take the card's power away and let the reader go."""
+        """Take the card's power away and let the reader go, at the latest when it comes back."""
         card, self._card = self._card, None
         scard = self._context.scard
-        if card is not None:
-            with suppress(LinkTimeout):
+
+        def let_go() -> None:
+            if card is not None:
                 # Whatever it answers: card or reader may be gone, and nothing is left to do.
-                self._called(lambda: scard.SCardDisconnect(card, scard.SCARD_UNPOWER_CARD))
-        self._caller.end()
-        if not self._caller.is_stuck:  # else the stuck call has it, and both go with the program
+                scard.SCardDisconnect(card, scard.SCARD_UNPOWER_CARD)
             self._context.close()
+
+        self._caller.end(let_go)
 
     def _called(self, act: Callable[[], Any]) -> Any:
         try:
@@ -122,7 +122,8 @@ class PcscTransport(Closing):
         return bool(self._protocol == self._context.scard.SCARD_PROTOCOL_T0)
 
     def _read_atr(self) -> bytes:
-        code, _, _, _, atr = self._context.scard.SCardStatus(self._card)
+        scard = self._context.scard
+        code, _, _, _, atr = self._called(lambda: scard.SCardStatus(self._card))
         self._context.check(code, self.reader)
         return bytes(atr)
 

@@ -109,13 +109,13 @@ class ResponseChaining:
         """The whole answer and its last status word."""
         data, word = self._ask(command)
         collected = [data]
-        for _ in range(MAX_RESPONSES):
-            if word & 0xFF00 != status.MORE_DATA:
-                return b"".join(collected), word
+        while word & 0xFF00 == status.MORE_DATA:
+            if len(collected) > MAX_RESPONSES:
+                raise WireError("apdu: the answer does not end")
             le = word & 0xFF or MAX_SHORT_ANSWER
             data, word = self._ask(Command(CLA_ISO, INS_GET_RESPONSE, le=le))
             collected.append(data)
-        raise WireError("apdu: the answer does not end")
+        return b"".join(collected), word
 
     def _ask(self, command: Command) -> tuple[bytes, int]:
         data, word = self._below.send(command)

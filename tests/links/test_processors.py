@@ -13,7 +13,7 @@ from firmware.wire.layout import WireError
 from host_bridge.closing import Closing
 from host_bridge.session.exchange import CardMisbehaved, CardRefused, Exchange
 from host_bridge.transport.base import Traffic
-from host_bridge.transport.processors import MAX_RESPONSES, chain
+from host_bridge.transport.processors import MAX_ANSWER, MAX_RESPONSES, chain
 
 OK = b"\x90\x00"
 
@@ -115,6 +115,18 @@ def test_a_wrong_le_is_put_right_once() -> None:
     stubborn = always(b"\x6c\x05")
     assert chain(stubborn).send(Command(0x80, 0x3A, le=256)) == (b"", 0x6C05)
     assert len(stubborn.seen) == 2
+
+
+def test_the_longest_answer_is_not_endless() -> None:
+    """65,536 bytes, as T=0 brings them: by GET RESPONSE alone."""
+
+    def answer(command: bytes, number: int) -> bytes:
+        more = number < MAX_RESPONSES
+        return (bytes(256) if number else b"") + (b"\x61\x00" if more else OK)
+
+    card = ScriptedCard(answer)
+    data = Exchange(card).send(Command(0x80, 0x32, data=b"x", le=256))
+    assert len(data) == MAX_ANSWER == 65_536
 
 
 @pytest.mark.parametrize("part", [b"", b"x", bytes(256)])

@@ -8,8 +8,16 @@ import contextlib
 import pytest
 
 from firmware.reader.bus_hsu import HsuBus
-from firmware.reader.pn532 import BAUD_RATES, WAKE_BY_HSU, WAKE_BY_I2C, WAKE_BY_SPI, Pn532
+from firmware.reader.pn532 import Pn532
 from firmware.reader.pn532_errors import NotTaken
+from firmware.reader.pn532_power import (
+    BAUD_RATES,
+    WAKE_BY_HSU,
+    WAKE_BY_I2C,
+    WAKE_BY_SPI,
+    change_baud,
+    power_down,
+)
 from firmware.reader.ports import CardGone, ReaderError
 from tests.doubles.pn532 import Pn532Double
 from tests.doubles.pn532_buses import Uart
@@ -145,7 +153,7 @@ def test_a_chip_that_was_switched_off_meanwhile(kind: str) -> None:
 @pytest.mark.parametrize("kind", THREE)
 def test_a_chip_that_sleeps_is_woken(kind: str) -> None:
     rig = Rig(kind).with_card()
-    rig.pn532.power_down({"hsu": WAKE_BY_HSU, "spi": WAKE_BY_SPI, "i2c": WAKE_BY_I2C}[kind])
+    power_down(rig.pn532.link, {"hsu": WAKE_BY_HSU, "spi": WAKE_BY_SPI, "i2c": WAKE_BY_I2C}[kind])
     rig.pn532.begin()
     assert rig.antenna.look()
 
@@ -156,7 +164,7 @@ def test_every_rate_of_the_serial_line(baud: int) -> None:
     bus = HsuBus(Uart(chip), chip.time)
     pn532 = Pn532(bus, chip.time)
     pn532.begin()
-    pn532.change_baud(bus, baud)
+    change_baud(pn532.link, bus, baud)
     assert chip.baud_rate == baud
     assert pn532.firmware().hex() == "32010607"
 

@@ -10,7 +10,9 @@ from firmware.reader.bus_i2c import I2cBus
 from firmware.reader.bus_spi import SpiBus
 from firmware.reader.pn532 import Pn532
 from firmware.reader.pn532_errors import BusFailed, FrameDefect, NotTaken, TooLate
+from firmware.reader.pn532_initiator import Initiator
 from firmware.reader.pn532_link import ChipLink
+from firmware.reader.pn532_power import change_baud
 from tests.reader.pn532_bench import (
     BUSES,
     FIRMWARE_VERSION,
@@ -136,12 +138,12 @@ def test_hsu_the_rate_changes_after_the_host_s_acknowledgement() -> None:
         init(baudrate=baudrate),
     )[1]
     assert isinstance(bench.bus, HsuBus)
-    bench.pn532.change_baud(bench.bus, 460_800)
+    change_baud(bench.link, bench.bus, 460_800)
     assert bench.chip.commands == [command("1006")]
     assert rates == [(460_800, ACK)]
     assert bench.pn532.firmware() == VERSION
     with pytest.raises(ValueError, match="not in tuple"):
-        bench.pn532.change_baud(bench.bus, 300)
+        change_baud(bench.link, bench.bus, 300)
 
 
 # -- SPI ---------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ def test_i2c_a_long_answer_does_not_come_again() -> None:
 def test_i2c_a_frame_that_is_gone_again() -> None:
     """Ready, and then not: what is read then is nothing."""
     bench = Bench("i2c", answer("33"), [ACK, FIRMWARE_VERSION], [FIRMWARE_VERSION])
-    bench.pn532.field(False)
+    Initiator(bench.link).field(False)
     read = bench.i2c.readfrom_into
 
     def vanish(address: int, buffer: bytearray) -> None:

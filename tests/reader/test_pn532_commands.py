@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from firmware.reader import pn532_errors
-from firmware.reader.pn532 import PICC, WAKE_BY_FIELD, WAKE_BY_HSU
+from firmware.reader.pn532 import PICC
 from firmware.reader.pn532_errors import StatusError, check
 from firmware.reader.pn532_initiator import Initiator
+from firmware.reader.pn532_power import WAKE_BY_FIELD, WAKE_BY_HSU, power_down
 from firmware.reader.pn532_target import Target
 from firmware.reader.ports import CardGone, ReaderError
 from tests.reader.pn532_bench import START, Bench, answer, command
@@ -23,6 +24,11 @@ def bench(*answers: str) -> Bench:
     return Bench("spi", *[answer(text) for text in answers])
 
 
+def rf(bench: Bench) -> Initiator:
+    """The commands of a reader."""
+    return Initiator(bench.link)
+
+
 CHIP: dict[str, tuple[Callable[[Bench], object], str, str, object]] = {
     "GetFirmwareVersion": (
         lambda b: b.pn532.firmware(),
@@ -31,12 +37,27 @@ CHIP: dict[str, tuple[Callable[[Bench], object], str, str, object]] = {
         bytes.fromhex("32010607"),
     ),
     "SetParameters": (lambda b: b.pn532.set_parameters(PICC), "12 20", "13", None),
-    "RFConfiguration, field on": (lambda b: b.pn532.field(True), "32 01 01", "33", None),
-    "RFConfiguration, field off": (lambda b: b.pn532.field(False), "32 01 00", "33", None),
-    "RFConfiguration, timings": (lambda b: b.pn532.timings(11, 10), "32 02 00 0b 0a", "33", None),
-    "RFConfiguration, retries": (lambda b: b.pn532.retries(1), "32 05 02 01 01", "33", None),
+    "RFConfiguration, field on": (lambda b: rf(b).field(True), "32 01 01", "33", None),
+    "RFConfiguration, field off": (
+        lambda b: rf(b).field(False),
+        "32 01 00",
+        "33",
+        None,
+    ),
+    "RFConfiguration, timings": (
+        lambda b: rf(b).timings(11, 10),
+        "32 02 00 0b 0a",
+        "33",
+        None,
+    ),
+    "RFConfiguration, retries": (
+        lambda b: rf(b).retries(1),
+        "32 05 02 01 01",
+        "33",
+        None,
+    ),
     "PowerDown": (
-        lambda b: b.pn532.power_down(WAKE_BY_HSU | WAKE_BY_FIELD),
+        lambda b: power_down(b.link, WAKE_BY_HSU | WAKE_BY_FIELD),
         "16 18",
         "17 00",
         None,

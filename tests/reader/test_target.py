@@ -96,6 +96,13 @@ def test_a_chip_that_died_while_no_reader_came_is_set_up_anew() -> None:
     assert waits == 21
 
 
+def test_a_chip_that_takes_commands_and_answers_none_is_no_silence() -> None:
+    """It would pass for a card that no reader comes to."""
+    bench = Bench("spi", *[[ACK]] * 3)
+    with pytest.raises(ReaderError):
+        CardTarget(bench.pn532, Echo(), UID).wait(500)
+
+
 def test_a_reader_of_another_kind_is_not_served() -> None:
     bench = Bench("spi", *SETUP, answer("8d 00 60"))
     application = Echo()
