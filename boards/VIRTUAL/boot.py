@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots the virtual board: `micropython boot.py FLASH_IMAGE`. Runs on MicroPython (unix).
+"""Boots the virtual board: `micropython boot.py FLASH_IMAGE [BUS]`. Runs on MicroPython (unix).
+
+BUS is the number of an open file, the serial line to a PN532: with it the card is a contactless
+one, and answers no other line.
 
 From here on the program sees what it would see on an ESP32: a littlefs in the `vfs` partition,
 raw partitions for the logs, and the `romfs` partition mounted at "/rom"; code is imported from
@@ -8,13 +11,19 @@ there alone.
 
 import os
 import sys
+import time
 
 import vfs
 
 # Beside this file, and on the import path by that alone:
 from flash import FlashFile  # type: ignore[import-not-found]
 from partitions import read_partitions  # type: ignore[import-not-found]
+from pipe_uart import PipeUart  # type: ignore[import-not-found]
 from rom import map_rom  # type: ignore[import-not-found]
+
+TYPE_CHECKING = False  # MicroPython has no typing; a type checker takes this for True
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class VirtualHardware:
@@ -25,6 +34,7 @@ class VirtualHardware:
     """
 
     chip = None  # the secure element is software
+    clock: "Any" = time
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -64,9 +74,15 @@ def main() -> None:
         print("The flash image cannot be used:", error, file=sys.stderr)
         sys.exit(1)
 
-    from firmware.apps import card
+    if len(sys.argv) > 2:
+        from firmware.apps import contactless
+        from firmware.reader.bus_hsu import HsuBus
 
-    card.main(hardware)
+        contactless.main(hardware, HsuBus(PipeUart(int(sys.argv[2])), hardware.clock))
+    else:
+        from firmware.apps import card
+
+        card.main(hardware)
 
 
 if __name__ == "__main__":

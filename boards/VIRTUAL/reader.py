@@ -9,14 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from boards.VIRTUAL.board import BoardError
+from boards.VIRTUAL.board import BoardError, open_bus
 from boards.VIRTUAL.process import end_process, has_ended
 from boards.VIRTUAL.runtime import runtime_path
 
 HEAP_KIB = {64: 256, 32: 128}
 _BOOT = Path(__file__).resolve().with_name("reader_boot.py")
 _BUS = 3  # the number of the open file with which the PN532's port reaches MicroPython
-_BUS_FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -66,14 +65,10 @@ class VirtualReader:
         if self._slave is not None:
             raise BoardError("The reader is plugged in already.")
         with ExitStack() as opened:  # the reader's process has its own copies
-            try:
-                bus = _hold(opened, os.open(self._pn532, _BUS_FLAGS))
-            except OSError as error:
-                raise BoardError(f"The PN532 at {self._pn532} is out of reach: {error}.") from None
+            bus = _hold(opened, open_bus(self._pn532))
             log = _hold(opened, os.open(self._log or os.devnull, _LOG_FLAGS, 0o600))
             master, self._slave = os.openpty()
             _hold(opened, master)
-            tty.setraw(bus)
             tty.setraw(self._slave)
             os.set_blocking(master, False)
             self._port = os.ttyname(self._slave)

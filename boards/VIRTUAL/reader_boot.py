@@ -10,6 +10,9 @@ import time
 
 sys.path.insert(0, __file__.rsplit("/", 3)[0])
 
+# Beside this file, and on the import path by that alone:
+from pipe_uart import PipeUart  # type: ignore[import-not-found]
+
 from firmware.apps import reader
 from firmware.reader.bus_hsu import HsuBus
 
@@ -18,18 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CLOCK: "Any" = time
-
-
-class PipeUart:
-    """What the driver uses of `machine.UART`, over an open file that waits for nothing."""
-
-    def __init__(self, number: int) -> None:
-        self._file = open(number, "r+b")  # noqa: SIM115
-        self.read = self._file.read
-        self.write = self._file.write
-
-    def init(self, *, baudrate: int) -> None:
-        """A pseudo-terminal has no rate."""
 
 
 class VirtualHardware:

@@ -31,9 +31,16 @@ _ONLY_WHEN_FULL = -1
 def main(board: "Any") -> None:
     """Builds the card on a board and serves it until the link ends.
 
+    board: as for `build`, and the link's `source` and `sink`.
+    """
+    serve(SerialLink(board.source, board.sink), build(board))
+
+
+def build(board: "Any") -> Application:
+    """The card, booted from a board's flash.
+
     board: has `files` and `copies`, each a mounted littlefs or None; `partition(name)`, the block
-    device of the state, counter or journal; `chip`, an `Atecc608` or None; and the link's
-    `source` and `sink`.
+    device of the state, counter or journal; and `chip`, an `Atecc608` or None.
     """
     memory = BoardMemory(board.files, board.copies, board.partition)
     upgrade(memory)
@@ -41,8 +48,8 @@ def main(board: "Any") -> None:
     # Where there is a chip it verifies, too: the board would need many times as long.
     purse = Purse(memory, element, p256.verify if board.chip is None else element.verify)
     application = Application(memory, purse)
-    gc.threshold(_ONLY_WHEN_FULL)  # `serve` collects behind each answer
-    serve(SerialLink(board.source, board.sink), application)
+    gc.threshold(_ONLY_WHEN_FULL)  # who serves it collects behind each answer
+    return application
 
 
 def _element(board: "Any", memory: BoardMemory) -> "Any":

@@ -8,6 +8,7 @@ MicroPython documentation: `esp32.Partition`, `machine.I2C`.
 import sys
 
 import esp32
+import machine
 
 from firmware.hal.atecc608_element import open_atecc608
 from firmware.hal.littlefs import mounted
@@ -50,6 +51,11 @@ class Esp32Board:
         if found is None:
             raise OSError("the flash has no partition %s" % name)
         return found
+
+
+def restart() -> None:
+    """The board begins anew, as if its power had failed."""
+    machine.reset()
 
 
 def _find(name: str) -> "Any":

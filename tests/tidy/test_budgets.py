@@ -26,6 +26,7 @@ LONE_FILES = {
 # Where a broad `except` is right besides a `main` or a `dispatch`, each with its reason.
 BROAD_EXCEPT = {
     "firmware/hal/link.py": "the dispatcher of the link: a card answers whatever happened",
+    "firmware/apps/contactless.py": "the same, over the air",
     "host_bridge/transport/overdue.py": "what a call raises goes from its thread to the caller",
 }
 BROAD_EXCEPT_FUNCTIONS = frozenset(["dispatch", "main"])
