@@ -7,6 +7,7 @@ WORKERS ?= 2
 SCENARIO ?=
 CUTS ?= 1_000_000
 PAYMENTS ?= 10_000
+WRITE ?= --write
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test-setup test bench power-cut soak check format format-check lint types imports clean distclean
@@ -33,9 +34,10 @@ power-cut: setup ## Cut a card's power for hours: make power-cut CUTS=10_000_000
 soak: test-setup ## Pay through our reader and pcscd for a long time: make soak PAYMENTS=10_000
 	@$(BIN)/python -m tests.pcsc.soak $(PAYMENTS)
 
-bench: setup ## What a payment costs: the flash, the processor, the tap; WRITE=--write puts it into docs/
+bench: test-setup ## What a payment costs: flash, processor, tap, reader; into docs/, or WRITE= to print alone
 	@$(BIN)/python -m tests.bench $(WRITE)
 	@$(BIN)/qalta bench tap
+	@$(BIN)/python -m tests.pcsc.soak 300
 
 check: test ## The same: it is all that CI runs
 
