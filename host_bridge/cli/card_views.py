@@ -63,6 +63,7 @@ _LIFECYCLES = {
 }
 _CURRENCIES = {0: "none yet", CURRENCY_KZT: "KZT"}
 _TIERS = ("software", "microcontroller", "secure element", "certified card")
+_TRIES_LEFT = {0: "The PIN is blocked.", 1: "One try is left."}
 _AMOUNT_WIDTH = 15  # of 42 949 672,95 ₸, the largest amount
 _SHORT = 16  # hex digits of an id that people compare
 
@@ -117,26 +118,32 @@ def pin(
     as_json: JsonOption = False,
 ) -> None:
     """Try the PIN, or ask how many tries are left. Exit code 1 if it was wrong or is blocked."""
-    wrong: WrongPin | None = None
+    refused: CardError | None = None
+    left: int | None = None
     given = "" if tries else ask_pin()
     with open_transport(card) as transport:
         session = PurseSession(transport)
         session.select()
-        if not tries:
-            try:
+        try:
+            if tries:
+                left = _tries_left(transport)
+            else:
                 session.verify_pin(given)
-            except WrongPin as error:
-                wrong = error
-        left = _tries_left(transport) if tries else (wrong.tries_left if wrong else None)
+        except WrongPin as error:
+            refused, left = error, error.tries_left
+        except CardRefused as error:
+            if error.word != status.BLOCKED:
+                raise
+            refused, left = error, 0
     if as_json:
-        show_json({"verified": None if tries else wrong is None, "tries_left": left})
-    elif wrong is not None:
-        raise wrong
+        show_json({"verified": None if tries else refused is None, "tries_left": left})
+    elif refused is not None:
+        raise refused
     elif tries:
-        typer.echo("The PIN is blocked." if left == 0 else f"{left} tries are left.")
+        typer.echo(_TRIES_LEFT.get(left or 0, f"{left} tries are left."))
     else:
         typer.echo("The PIN is right.")
-    if wrong is not None or left == 0:
+    if refused is not None or left == 0:
         raise typer.Exit(1)
 
 
@@ -167,7 +174,9 @@ def journal(
         console.print(
             f"      {entry.payment_id.hex()}  {purpose}, {_state(entry)}", soft_wrap=True
         )
-    console.print(f"{len(entries)} payments, {format_tiyn(total)}, wait for the bank.")
+    what = "One payment" if len(entries) == 1 else f"{len(entries)} payments"
+    waits = "waits" if len(entries) == 1 else "wait"
+    console.print(f"{what}, {format_tiyn(total)}, {waits} for the bank.", soft_wrap=True)
 
 
 def recover(

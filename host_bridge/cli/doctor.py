@@ -11,7 +11,8 @@ from rich.console import Console
 from host_bridge.cli.asking import JsonOption, show_json
 from host_bridge.doctor.examine import Needs, examine, has_failed
 from host_bridge.doctor.facts import gather
-from host_bridge.doctor.finding import Finding, Level, bad, good
+from host_bridge.doctor.finding import Finding, Level, bad
+from host_bridge.doctor.purse import check_purse
 from host_bridge.session.exchange import CardError
 from host_bridge.session.purse import PurseSession
 from host_bridge.transport.base import TransportError
@@ -30,8 +31,11 @@ def doctor(
 ) -> None:
     """Look for what may be wrong. Exit code 1 if something that is needed does not work."""
     needs = Needs.of(card)
-    findings = examine(gather(needs.port), needs)
-    if card:
+    facts = gather(needs.port)
+    findings = examine(facts, needs)
+    if needs.pcsc and facts.pcsc.failed:  # a card behind it might be waited for without end
+        findings.append(bad("purse", "No purse was asked, for PC/SC does not answer."))
+    elif card:
         findings.append(_try_card(card))
     if as_json:
         rows = [finding.as_data() for finding in findings]
@@ -43,14 +47,14 @@ def doctor(
 
 
 def _try_card(card: str) -> Finding:
-    """Whether a purse answers there. It is asked for nothing but its greeting."""
+    """Whether a purse answers there, and how it is. It is asked for nothing but its greeting."""
     try:
         with open_transport(card) as transport:
-            PurseSession(transport).select()
+            told = PurseSession(transport).select()
     except (CardError, TransportError) as error:
         text = str(error)
         return bad("purse", text if text.endswith(".") else f"{text}.")
-    return good("purse", f"a purse answers at {card}")
+    return check_purse(card, told.lifecycle)
 
 
 def _show(findings: list[Finding]) -> None:

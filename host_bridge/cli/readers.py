@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from boards.VIRTUAL.named import list_named
 from host_bridge.cli.asking import JsonOption, show_json
@@ -19,6 +19,7 @@ NOTHING = (
     "There is no reader, no board on a serial port and no virtual board: plug one in, or start "
     "a virtual board with 'qalta board start NAME'; 'qalta doctor' says what may be wrong."
 )
+_STATES = {"card": "card", "none": "no card", "mute": "does not answer"}
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,12 @@ def as_data(ways: Ways) -> dict[str, object]:
 
 
 def _table(ways: Ways) -> Table:
-    table = Table("--card", "what", "state", "ATR")
+    # What is typed after --card stays whole on its line, and narrow terminals fold the rest.
+    folded = (Column(name, overflow="fold") for name in ("what", "state", "ATR"))
+    table = Table(Column("--card", no_wrap=True), *folded)
     for reader in ways.readers:
-        state = f"{_state(reader)}, in use" if reader.in_use else _state(reader)
+        state = _STATES[_state(reader)]
+        state = f"{state}, in use" if reader.in_use else state
         atr = reader.atr.hex(" ").upper()
         table.add_row(f"pcsc:{reader.number}", reader.name, state, atr)
     for port in ways.ports:

@@ -11,7 +11,8 @@ from host_bridge.doctor.facts import Facts
 from host_bridge.doctor.finding import Finding, Level
 from host_bridge.pcscd.service import Answer
 
-_INSTALL_READER = "sudo qalta reader install PORT"
+# By its path: root's own PATH does not have a virtual environment's programs.
+_INSTALL_READER = 'sudo "$(command -v qalta)" reader install PORT'
 _USUAL_BITS = 64  # of a virtual board, unless it is told otherwise
 _PCSC = "pcsc"
 _BOARD = "board:"
@@ -82,7 +83,8 @@ def _pcsc(facts: Facts, needs: Needs) -> Iterator[Finding]:
     yield pcsc.check_entry(entry.path, entry.port, entry.port_exists, _INSTALL_READER)
     if facts.service.answer is not Answer.LISTENS or not facts.pcsc.loads:
         return
-    yield pcsc.check_permission(facts.pcsc.refused, facts.user)
+    if not facts.pcsc.failed:
+        yield pcsc.check_permission(facts.pcsc.refused, facts.user)
     if facts.pcsc.refused:
         return
     yield pcsc.check_readers(
@@ -92,4 +94,5 @@ def _pcsc(facts: Facts, needs: Needs) -> Iterator[Finding]:
         facts.service.restart_command,
         needed=needs.pcsc,
     )
-    yield pcsc.check_card(facts.pcsc.readers)
+    if not facts.pcsc.failed:
+        yield pcsc.check_card(facts.pcsc.readers)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from host_bridge.pcscd.driver import find_driver
 from host_bridge.pcscd.entry import ETC, entries, entry_path
 from host_bridge.pcscd.ports import PortError, serial_port
 from host_bridge.pcscd.service import Service, find_service
+from host_bridge.transport.overdue import Caller, Overdue
 from host_bridge.transport.pcsc_context import (
     NoPermission,
     NoPyscard,
@@ -35,6 +36,7 @@ from host_bridge.transport.ports import candidates
 BITS = (64, 32)
 _VERSION_CODE = "import sys; print('%d.%d.%d' % sys.implementation[1][:3])"
 _RUN_S = 10.0
+_PCSC_S = 10.0  # a reader that has just come may keep pcscd busy for a while
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def gather(port: str | None = None, environment: Mapping[str, str] = os.environ)
         service=service,
         driver=find_driver(program=service.program),
         entry=_entry(),
-        pcsc=_pcsc(),
+        pcsc=pcsc_facts(),
         ports=_ports(port),
         user=user,
         groups=frozenset(map(_group, {*os.getgroups(), os.getegid()})),
@@ -175,16 +177,32 @@ def _entry() -> EntryFacts:
     return EntryFacts(ours)
 
 
-def _pcsc() -> PcscFacts:
+def pcsc_facts(
+    ask: Callable[[], tuple[ReaderInfo, ...]] | None = None, timeout_s: float = _PCSC_S
+) -> PcscFacts:
+    """What PC/SC tells, also where its service listens and never answers."""
+    caller = Caller(timeout_s)
     try:
-        with PcscContext() as context:
-            return PcscFacts(tuple(context.readers()))
+        return PcscFacts(caller.call(ask or _readers))
+    except Overdue:
+        return PcscFacts(failed=f"pcscd does not answer within {timeout_s:g} s.")
     except NoPyscard:
         return PcscFacts(loads=False)
     except NoPermission as error:
         return PcscFacts(refused=str(error))
     except PcscError as error:
         return PcscFacts(failed=str(error))
+    finally:
+        caller.end(_nothing)
+
+
+def _readers() -> tuple[ReaderInfo, ...]:
+    with PcscContext() as context:
+        return tuple(context.readers())
+
+
+def _nothing() -> None:
+    """The last call of a caller that has nothing to give back."""
 
 
 def _ports(wanted: str | None) -> tuple[PortFacts, ...]:

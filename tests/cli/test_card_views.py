@@ -157,7 +157,11 @@ def test_pin_right_wrong_and_blocked(holder: Holder) -> None:
     again = holder.type("pin", "--json", pin=WRONG)
     assert json.loads(again.output) == {"verified": False, "tries_left": 1}
     assert again.exit_code == 1
-    holder.type("pin", pin=WRONG)
+    assert "One try is left." in holder.good("pin", "--tries")
+    for _ in range(2):  # the try that blocks it, and one that comes too late
+        last = holder.type("pin", "--json", pin=WRONG)
+        assert json.loads(last.output) == {"verified": False, "tries_left": 0}
+        assert last.exit_code == 1
     told = holder.type("pin", "--tries")
     assert "The PIN is blocked." in told.output and told.exit_code == 1
     assert "blocked" in holder.good("info") and holder.data("info")["pin_blocked"] is True
@@ -177,7 +181,9 @@ def test_no_pin_and_a_pin_that_is_none(holder: Holder) -> None:
 def test_journal(holder: Holder) -> None:
     assert "No payment waits for the bank." in holder.good("journal")
     assert holder.data("journal") == {"entries": [], "total_tiyn": 0}
-    first, second = holder.pay(125_050), holder.pay(10_000)
+    first = holder.pay(125_050)
+    assert "One payment, 1 250,50 ₸, waits for the bank." in holder.good("journal")
+    second = holder.pay(10_000)
     told = holder.good("journal", "--certificates", str(holder.certificates))
     for words in ("1 250,50 ₸", "100,00 ₸", "Shop", first.payment_id.hex(), "waits for the bank"):
         assert words in told

@@ -4,14 +4,28 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from host_bridge.doctor import machine, pcsc, serial_ports, software
+from firmware.wire.apdu import (
+    LIFECYCLE_ACTIVE,
+    LIFECYCLE_BLANK,
+    LIFECYCLE_DAMAGED,
+    LIFECYCLE_SYNC_ONLY,
+)
+from host_bridge.doctor import machine, pcsc, purse, serial_ports, software
 from host_bridge.doctor.examine import Needs, examine, has_failed
-from host_bridge.doctor.facts import EntryFacts, Facts, FolderFacts, InterpreterFacts, PcscFacts
+from host_bridge.doctor.facts import (
+    EntryFacts,
+    Facts,
+    FolderFacts,
+    InterpreterFacts,
+    PcscFacts,
+    pcsc_facts,
+)
 from host_bridge.doctor.finding import Finding, Level
 from host_bridge.doctor.serial_ports import PortFacts
 from host_bridge.pcscd.service import Answer, Service
@@ -174,6 +188,14 @@ def test_card_in_a_reader() -> None:
     says(pcsc.check_card([lying, mute]), WARN, "does not answer: turn it")
 
 
+def test_a_card_that_answers() -> None:
+    damaged = purse.check_purse("pcsc:My reader", LIFECYCLE_DAMAGED)
+    says(damaged, FAIL, "damaged", "qalta card rescue FILE --card 'pcsc:My reader'")
+    says(purse.check_purse("auto", LIFECYCLE_SYNC_ONLY), FAIL, "locked", "sync-card --card auto")
+    says(purse.check_purse("auto", LIFECYCLE_BLANK), OK, "a blank card answers at auto")
+    says(purse.check_purse("auto", LIFECYCLE_ACTIVE), OK, "a purse answers at auto")
+
+
 def test_ports() -> None:
     says(serial_ports.check_ports([]), OK, "no board")
     says(serial_ports.check_ports([USB]), OK, "/dev/ttyUSB0 (WCH CH340)")
@@ -247,6 +269,21 @@ def test_nothing_is_asked_of_a_service_that_is_away_or_refuses() -> None:
     assert "reader" not in refused
 
 
+def test_a_service_that_never_answers_is_not_waited_for() -> None:
+    answered = threading.Event()
+
+    def hang() -> tuple[ReaderInfo, ...]:
+        answered.wait()
+        return ()
+
+    told = pcsc_facts(hang, timeout_s=0.05)
+    answered.set()
+    assert "does not answer" in told.failed
+    found = by_name(replace(HEALTHY, pcsc=told), "pcsc")
+    says(found["reader"], FAIL, "pcscd does not answer", "restart pcscd")
+    assert not {"permission", "card"} & set(found), "nothing is known of them"
+
+
 def test_on_this_machine(qalta: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "no-pcscd"))
     shell = Shell(tmp_path)
@@ -268,4 +305,4 @@ def test_a_board_that_does_not_run_and_one_that_does(qalta: Shell) -> None:
     told = qalta.bad("doctor", "--card", "board:alice")
     assert "Board 'alice' is not running: 'qalta board start alice'." in told
     qalta.good("board", "start", "alice")
-    assert "a purse answers at board:alice" in qalta.good("doctor", "--card", "board:alice")
+    assert "a blank card answers at board:alice" in qalta.good("doctor", "--card", "board:alice")

@@ -88,7 +88,7 @@ def test_what_is_said_of_two_readers(slot: VpcdSlot, tmp_path: Path) -> None:
         wrong = bad("card", "info", "--card", "pcsc:acme")
         assert "No reader is called 'acme'; there are: 1 Virtual PCD" in wrong
         healthy = good("doctor", "--card", "pcsc:1")
-        assert "a purse answers at pcsc:1" in healthy
+        assert "a blank card answers at pcsc:1" in healthy
         assert f"in {slot.name}, ATR 3B 80" in healthy
     assert "There is no card in the reader" in bad("card", "info", "--card", "pcsc:1")
     assert "There is no card in the reader" in bad("apdu", SELECT, "--card", "pcsc:2")
@@ -137,3 +137,14 @@ def test_serial_ports_that_were_asked_and_not(monkeypatch: pytest.MonkeyPatch) -
         assert "serial:/dev/ttyUSB7" in told and "WCH CH340" in told and says in told
         data = json.loads(good("readers", *words, "--json"))
         assert data["serial"][0]["answers"] is answers
+
+
+def test_what_is_typed_stays_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = Candidate("/dev/ttyUSB7", "WCH CH340")
+    monkeypatch.setattr(command, "candidates", lambda: [port])
+    monkeypatch.setattr(command, "list_named", lambda: [])
+    monkeypatch.setenv("COLUMNS", "45")
+    point_clients_here()
+    told = good("readers")
+    assert "serial:/dev/ttyUSB7" in told
+    assert "…" not in told

@@ -104,6 +104,7 @@ def broken() -> Iterator[Facts]:
     yield replace(HEALTHY, driver=None, entry=EntryFacts(ENTRY, "/dev/x", False))
     yield replace(HEALTHY, pcsc=PcscFacts(loads=False))
     yield replace(HEALTHY, pcsc=PcscFacts(refused="no"))
+    yield replace(HEALTHY, pcsc=PcscFacts(failed="pcscd does not answer within 10 s."))
     yield replace(HEALTHY, pcsc=PcscFacts(), entry=EntryFacts(ENTRY, "/dev/x", True))
     yield replace(HEALTHY, pcsc=PcscFacts())
     yield replace(HEALTHY, pcsc=PcscFacts((replace(READER, is_mute=True),)))
