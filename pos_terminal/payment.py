@@ -160,6 +160,8 @@ def _tap(
         witness = Witness(open_card())
     except TransportError as error:
         return Answer([], sentence(error), False, b"", Tap())
+    except KeyboardInterrupt:  # while it waited for a card: none was asked
+        return Answer([], "The till was stopped before a card was asked.", False, b"", Tap())
     before = _copy(witness.traffic)
     tokens: list[Token] = []
     reason = ""

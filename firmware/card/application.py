@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card application: APDU in, APDU out. Chaining, `61xx`, the secure channel, dispatch."""
 
-from firmware.card.dispatch import find
+from firmware.card.dispatch import check_class, find
 from firmware.card.session import Session
 from firmware.purse.personalisation import Personalisation
 from firmware.purse.ports import Memory, StorageDamaged
@@ -98,6 +98,8 @@ class Application:
         chained = command.cla & CLA_CHAINED
         if chained and header[0] == CLA_SECURED:
             raise Refusal(status.CHAINING_NOT_SUPPORTED)
+        if chained:
+            check_class(header[0])
         if self._gathering is not None and self._gathering != header:
             self._gathering, self._gathered = None, b""
         data = self._gathered + command.data

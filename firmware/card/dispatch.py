@@ -38,12 +38,17 @@ _COMMANDS = {
 }
 
 
+def check_class(cla: int) -> None:
+    """Raises Refusal(6E00 or 6881) for a class, less the bit of chaining, that is not ours."""
+    if cla & ~_CHANNEL_BITS not in _CLASSES:
+        raise Refusal(status.UNKNOWN_CLASS)
+    if cla & _CHANNEL_BITS:
+        raise Refusal(status.CHANNEL_NOT_SUPPORTED)
+
+
 def find(command: Command) -> "Callable[[Session, Command], bytes]":
     """The function that carries out `command`. Raises Refusal(6E00, 6881 or 6D00)."""
-    if command.cla & ~_CHANNEL_BITS not in _CLASSES:
-        raise Refusal(status.UNKNOWN_CLASS)
-    if command.cla & _CHANNEL_BITS:
-        raise Refusal(status.CHANNEL_NOT_SUPPORTED)
+    check_class(command.cla)
     row = _COMMANDS.get(command.ins)
     if row is None:
         raise Refusal(status.UNKNOWN_INSTRUCTION)

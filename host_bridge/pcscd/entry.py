@@ -29,7 +29,11 @@ _PLAIN = re.compile(r"[\w./:+@,-]+", re.ASCII)
 _SHARED_SERIALS = ("0001",)  # what a CP2102 says unless its maker numbered it
 _PCSCD_GROUP = "pcscd"  # since 2.4 pcscd is a user of its own
 _SERIAL_GROUP = "dialout"
-_RESTART = "/usr/bin/systemctl --no-block try-restart pcscd.service"
+# Once the board has booted: libccid asks a reader once, and gives it up after two seconds.
+_RESTART = (
+    "/usr/bin/systemd-run --no-block --collect --on-active=3 "
+    "/usr/bin/systemctl try-restart pcscd.service"
+)
 
 
 class InstallError(Exception):

@@ -30,7 +30,8 @@ class WrongPin(CardError):
     """The PIN or PUK was wrong; `tries_left` more may be made."""
 
     def __init__(self, tries_left: int, what: str = "PIN") -> None:
-        super().__init__(f"wrong {what}, {tries_left} tries left")
+        tries = "1 try" if tries_left == 1 else f"{tries_left} tries"
+        super().__init__(f"wrong {what}, {tries} left")
         self.tries_left = tries_left
 
 

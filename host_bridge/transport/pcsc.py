@@ -9,6 +9,7 @@ from typing import Any
 
 from firmware.wire.apdu import MAX_SHORT_DATA
 from host_bridge.closing import Closing
+from host_bridge.pcscd.service import find_service
 from host_bridge.transport.atr import AtrError, offers_extended_length
 from host_bridge.transport.base import LinkTimeout, Traffic, TransportError
 from host_bridge.transport.monitor import ReaderMonitor
@@ -114,7 +115,7 @@ class PcscTransport(Closing):
         except Overdue:
             raise LinkTimeout(
                 f"The reader {self.reader} does not come back from its last command: "
-                "'sudo systemctl restart pcscd.service'."
+                f"'{find_service().restart_command}'."
             ) from None
 
     @property

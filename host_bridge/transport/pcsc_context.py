@@ -7,20 +7,19 @@ calls and their codes are those of the PC/SC Workgroup's part 5, as pcsc-lite do
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from host_bridge.closing import Closing
+from host_bridge.pcscd.service import Answer, find_service
 from host_bridge.transport.base import LinkLost, TransportError
+from host_bridge.transport.overdue import Caller, Overdue
 
-SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"  # where pcsc-lite's clients look for the service
-_SOCKET = "/run/pcscd/pcscd.comm"
 _PLUG_AND_PLAY = "\\\\?PnP?\\Notification"  # a pseudo-reader that changes when readers come or go
 _EVENT_COUNT_SHIFT = 16  # above it in a reader's state: how often a card came or went
+_SERVICE_S = 10.0  # for a word of the service, which is asked nothing that takes long
 _SLICE_S = 0.5  # Ctrl-C is heard, and a lost service noticed, between two slices of a wait
 
 
@@ -85,7 +84,10 @@ class PcscContext(Closing):
 
     def __init__(self) -> None:
         self.scard = _import_scard()
-        code, self._context = self.scard.SCardEstablishContext(self.scard.SCARD_SCOPE_USER)
+        self._caller = Caller(_SERVICE_S)
+        self._context: Any = None
+        scope = self.scard.SCARD_SCOPE_USER
+        code, self._context = self._asked(lambda: self.scard.SCardEstablishContext(scope))
         if code:
             self._context = None
             self._check_permission(code)
@@ -93,13 +95,20 @@ class PcscContext(Closing):
 
     def close(self) -> None:
         """Gives the context back; closing twice is fine."""
-        if self._context is not None:
-            self.scard.SCardReleaseContext(self._context)
-            self._context = None
+        context, self._context = self._context, None
+        self._caller.end(lambda: context and self.scard.SCardReleaseContext(context))
+
+    def _asked(self, act: Callable[[], Any]) -> Any:
+        """Raises NoService where pcscd listens and does not answer."""
+        try:
+            return self._caller.call(act)
+        except Overdue:
+            command = find_service().restart_command
+            raise NoService(f"The PC/SC service does not answer: '{command}'.") from None
 
     def names(self) -> list[str]:
         """The readers' names, in the service's order; none is no error."""
-        code, names = self.scard.SCardListReaders(self._context, [])
+        code, names = self._asked(lambda: self.scard.SCardListReaders(self._context, []))
         if code == self.scard.SCARD_E_NO_READERS_AVAILABLE:
             return []
         self.check(code)
@@ -197,7 +206,8 @@ class PcscContext(Closing):
         """(name, state, ATR) of each, once one of them differs from its known state."""
         if not watched:
             return []
-        code, states = self.scard.SCardGetStatusChange(self._context, timeout_ms, watched)
+        ask = self.scard.SCardGetStatusChange
+        code, states = self._asked(lambda: ask(self._context, timeout_ms, watched))
         if code == self.scard.SCARD_E_UNKNOWN_READER:
             return []  # it went between two calls; the next list will be without it
         if code != self.scard.SCARD_E_TIMEOUT:
@@ -229,14 +239,10 @@ _NO_PERMISSION = (
 
 
 def _fail_without_service() -> None:
-    path = Path(os.environ.get(SOCKET_VARIABLE) or _SOCKET)
-    try:
-        is_there = path.exists()
-    except PermissionError:
-        raise NoPermission(_NO_PERMISSION) from None
-    if is_there and not os.access(path, os.W_OK):
+    service = find_service()
+    if service.answer is Answer.DENIED:
         raise NoPermission(_NO_PERMISSION)
-    raise NoService("The PC/SC service does not run: 'sudo systemctl start pcscd.socket'.")
+    raise NoService(f"The PC/SC service does not run: '{service.start_command}'.")
 
 
 def choose(readers: list[ReaderInfo], wanted: str) -> ReaderInfo:

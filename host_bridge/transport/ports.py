@@ -6,7 +6,6 @@ Nothing is ever sent to a port whose USB ids are not listed here, nor to one tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from serial.tools import list_ports
 
+from host_bridge.pcscd.entry import ETC, entries
 from host_bridge.transport.base import LinkTimeout, TransportError
 from host_bridge.transport.serial_link import SerialTransport
 
@@ -29,9 +29,7 @@ USB_SERIAL = {
     (0x303A, 0x1001): "ESP32-S3 or C3, its own USB",
     (0x303A, 0x4001): "ESP32-S2 or S3, MicroPython's USB",
 }
-PCSCD_CONFIGURATION = Path("/etc/reader.conf.d")
 
-_DEVICE_LINE = re.compile(r"^\s*DEVICENAME\s+\"?(/[^\s\":]+)", re.MULTILINE)
 _ANSWER_S = 1.0  # a card that is there answers in milliseconds; one that boots, within this
 
 
@@ -73,11 +71,9 @@ class SeveralPorts(TransportError):
     """More than one card answers."""
 
 
-def candidates(
-    ports: ListPorts = list_ports.comports, configuration: Path = PCSCD_CONFIGURATION
-) -> list[Candidate]:
+def candidates(ports: ListPorts = list_ports.comports, etc: Path = ETC) -> list[Candidate]:
     """The ports with the USB ids of such boards, without those that pcscd uses, by name."""
-    taken = ports_of_pcscd(configuration)
+    taken = ports_of_pcscd(etc)
     return sorted(
         (
             Candidate(port.device, USB_SERIAL[port.vid, port.pid])
@@ -91,15 +87,9 @@ def candidates(
     )
 
 
-def ports_of_pcscd(configuration: Path = PCSCD_CONFIGURATION) -> set[Path]:
-    """The ports that pcscd's configuration, a folder or a file, gives to its drivers."""
-    files = configuration.iterdir() if configuration.is_dir() else [configuration]
-    found: set[Path] = set()
-    for file in files:
-        with suppress(OSError):
-            text = file.read_text(errors="replace")
-            found.update(Path(device).resolve() for device in _DEVICE_LINE.findall(text))
-    return found
+def ports_of_pcscd(etc: Path = ETC) -> set[Path]:
+    """The ports that pcscd's entries give to its drivers: before the first colon, as libccid."""
+    return {Path(name.partition(":")[0]).resolve() for _, name in entries(etc)}
 
 
 def cards_at(ports: Iterable[Candidate], timeout_s: float = _ANSWER_S) -> list[str]:
@@ -113,11 +103,11 @@ def cards_at(ports: Iterable[Candidate], timeout_s: float = _ANSWER_S) -> list[s
 
 def find_card(
     ports: ListPorts = list_ports.comports,
-    configuration: Path = PCSCD_CONFIGURATION,
+    etc: Path = ETC,
     timeout_s: float = _ANSWER_S,
 ) -> str:
     """The device of the only card. Raises NoPort, SeveralPorts, or why the only port fails."""
-    asked = candidates(ports, configuration)
+    asked = candidates(ports, etc)
     if not asked:
         raise NoPort("No serial port with the USB ids of a card's board is plugged in.")
     found = cards_at(asked, timeout_s)

@@ -141,3 +141,13 @@ def test_host_stops_a_chain_that_is_refused() -> None:
     with pytest.raises(CardRefused, match="6700"):
         Exchange(card).send(Command(CLA_QALTA, 0x32, data=bytes(600)))
     assert len(card.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("cla", "word"), [(0xFF, 0x6E00), (0x50, 0x6E00), (0x11, 0x6881), (0x93, 0x6881)]
+)
+def test_a_part_of_a_class_that_is_not_ours_is_not_gathered(
+    bench: Bench, cla: int, word: int
+) -> None:
+    answer = bench.card.transmit(bytes((cla, 0x32, 0, 0, 1, 0xAA)))
+    assert answer == word.to_bytes(2, "big")

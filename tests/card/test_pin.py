@@ -173,7 +173,7 @@ def test_the_host_says_it_in_words(bench: Bench) -> None:
     with pytest.raises(WrongPin, match="wrong PIN, 2 tries left") as wrong:
         session.verify_pin("0000")
     assert wrong.value.tries_left == 2
-    with pytest.raises(WrongPin, match="wrong PIN, 1 tries left"):
+    with pytest.raises(WrongPin, match="wrong PIN, 1 try left"):
         session.change_pin("0000", "1111")
     with pytest.raises(CardRefused, match="blocked"):
         session.verify_pin("0000")

@@ -93,6 +93,10 @@ class PlainPurse:
         whole = bytes((header[0] & 0xEF,)) + header[1:]
         if is_chained and whole[0] == 0x84:
             raise Word(0x6884)
+        if is_chained and whole[0] & 0xFC not in (0x00, 0x80, 0x84):
+            raise Word(0x6E00)
+        if is_chained and whole[0] & 0x03:
+            raise Word(0x6881)
         if self._gathered is not None and self._gathered[0] == whole:
             data = self._gathered[1] + data
         self._gathered = None

@@ -69,9 +69,9 @@ def line() -> Iterator[Line]:
 
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Path:
-    """A configuration of pcscd's that names no port."""
-    folder = tmp_path / "reader.conf.d"
-    folder.mkdir()
+    """An /etc whose pcscd has no port."""
+    folder = tmp_path / "etc"
+    (folder / "reader.conf.d").mkdir(parents=True)
     return folder
 
 
@@ -107,9 +107,10 @@ def test_a_port_of_pcscd_is_not_asked(line: Line, nowhere: Path) -> None:
     """A reader that pcscd talks to would take our frame for noise in the middle of its own."""
     link = nowhere.parent / "qalta-reader"
     link.symlink_to(line.device)
-    (nowhere / "qalta").write_text(f'FRIENDLYNAME "Q"\nDEVICENAME {link}:GemPCTwin\n')
-    (nowhere / "commented").write_text("#DEVICENAME /dev/ttyS0:GemPCTwin\n")
-    (nowhere / "vpcd").write_text("DEVICENAME   /dev/null:0x8C7B\n")
+    conf = nowhere / "reader.conf.d"
+    (conf / "qalta").write_text(f'FRIENDLYNAME "Q"\nDEVICENAME {link}:GemPCTwin\n')
+    (conf / "commented").write_text("#DEVICENAME /dev/ttyS0:GemPCTwin\n")
+    (conf / "vpcd").write_text("DEVICENAME   /dev/null:0x8C7B\n")
     assert ports_of_pcscd(nowhere) == {Path(line.device), Path("/dev/null")}
     with pytest.raises(NoPort, match="No serial port with the USB ids"):
         find_card(listing(Port(line.device, *CP2102)), nowhere, ANSWER_S)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from smartcard import scard
 
 from firmware.wire import status
 from firmware.wire.apdu import Command
+from host_bridge.transport import pcsc_context
 from host_bridge.transport.base import LinkLost, LinkTimeout
 from host_bridge.transport.monitor import ReaderMonitor
 from host_bridge.transport.open import open_transport
@@ -213,7 +216,7 @@ def test_a_reader_that_never_answers_does_not_hold_the_till(tmp_path: Path) -> N
     ):
         name = monitor.wait_for_card("", WAIT_S).name
         card = PcscTransport(name, answer_s=0.3)
-        with pytest.raises(LinkTimeout, match=r"does not come back.*restart pcscd"):
+        with pytest.raises(LinkTimeout, match=r"does not come back.*restart"):
             card.transmit(bytes.fromhex("8032000001aa"))
         with pytest.raises(LinkTimeout):
             card.transmit(bytes.fromhex("8032000001aa"))
@@ -224,3 +227,19 @@ def test_a_reader_that_never_answers_does_not_hold_the_till(tmp_path: Path) -> N
         deadline = time.monotonic() + WAIT_S
         while not is_free(name):
             assert time.monotonic() < deadline, "what came back late still holds the reader"
+
+
+def test_a_pcscd_that_listens_and_never_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, not ended: nobody waits for it for ever, and the command that mends it is told."""
+    monkeypatch.setattr(pcsc_context, "_SERVICE_S", 0.3)
+    with PcscService(tmp_path / "pcscd", []) as service:
+        os.kill(service.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(NoService, match=r"does not answer: 'sudo .*restart"):
+                open_transport("pcsc")
+        finally:
+            os.kill(service.pid, signal.SIGCONT)
+        with pytest.raises(NoReader):
+            open_transport("pcsc")

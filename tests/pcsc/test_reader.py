@@ -224,3 +224,18 @@ def test_a_card_laid_down_again_and_again(rig: ReaderRig) -> None:
             assert transport.transmit(SELECT) == OK
         rig.lift(card)
         assert len(card.executed) == times
+
+
+def test_l05_a_second_card_comes_during_a_tap(rig: ReaderRig) -> None:
+    """The one that was held goes on; afterwards there are two, which is none."""
+    first = IsoDepCard(application(OK))
+    second = IsoDepCard(application(OK), uid=bytes.fromhex("04112233445566"))
+    rig.lay(first)
+    with rig.open() as transport:
+        assert transport.transmit(SELECT) == OK
+        rig.chip.field.put(second)
+        assert transport.transmit(SELECT) == OK
+    rig.wait_for(False)
+    assert (len(first.executed), len(second.executed)) == (2, 0)
+    rig.lift(second)
+    rig.wait_for(True)
