@@ -8,6 +8,7 @@ from firmware.apps.card import build
 import gc
 import os
 
+from firmware.hal.link import report
 from firmware.reader.pn532 import Pn532
 from firmware.reader.ports import ReaderError
 from firmware.reader.target import CardTarget
@@ -36,8 +37,9 @@ class Guarded:
         """The answer to an APDU; 6F00 where the application failed, which then begins anew."""
         try:
             return self._application.process(raw)
-        except Exception:  # MemoryError too
+        except Exception as error:  # MemoryError too
             gc.collect()
+            report(error)
             self.reset()
             return _FAILED
 
@@ -45,8 +47,9 @@ class Guarded:
         """A new tap."""
         try:
             self._application.reset()
-        except Exception:
-            gc.collect()  # the next command will say so again
+        except Exception as second:  # the next command will say so again
+            gc.collect()
+            report(second)
 
 
 def main(board: "Any", bus: "Bus") -> None:

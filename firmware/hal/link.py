@@ -113,11 +113,11 @@ class _Dispatcher:
 
     def _recover(self, error: Exception) -> None:
         gc.collect()
-        _report(error)
+        report(error)
         try:
             self._application.reset()
         except Exception as second:  # the next RESET will say so again
-            _report(second)
+            report(second)
 
     def _stats(self) -> bytes:
         used = gc.mem_alloc()
@@ -138,7 +138,8 @@ def _error(frame: wire.Frame, code: int) -> bytes:
     return wire.encode(wire.ERROR, frame.sequence, bytes((code,)))
 
 
-def _report(error: Exception) -> None:
+def report(error: Exception) -> None:
+    """Says on a PC's log what failed in the card."""
     # On a board stderr is the link itself; only on a PC it is a log.
     if sys.platform == "linux":
         sys.print_exception(error, sys.stderr)

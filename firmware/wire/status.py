@@ -94,10 +94,16 @@ class Refusal(Exception):
 def sentence(word: int) -> str:
     """What `word` says, for people."""
     if word & 0xFFF0 == TRIES_LEFT:
-        return "wrong PIN, %d tries left" % (word & 0x0F)
+        return "wrong PIN, " + tries_left(word)
     if word & 0xFF00 == MORE_DATA:
         return "there is more data"
     return MEANINGS.get(word, ("unknown status word", _FINAL))[0]
+
+
+def tries_left(word: int) -> str:
+    """How many tries a 63Cx says are left, for people."""
+    count = word & 0x0F
+    return "1 try left" if count == 1 else "%d tries left" % count
 
 
 def is_final(word: int) -> bool:

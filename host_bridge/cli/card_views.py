@@ -17,15 +17,11 @@ from firmware.purse.trust import Trust
 from firmware.purse.verify import check_chain
 from firmware.wire import status
 from firmware.wire.apdu import (
-    CLA_ISO,
     FLAG_JOURNAL_FULL,
-    INS_VERIFY,
     LIFECYCLE_ACTIVE,
     LIFECYCLE_BLANK,
     LIFECYCLE_DAMAGED,
     LIFECYCLE_SYNC_ONLY,
-    P2_PIN,
-    Command,
 )
 from firmware.wire.certificate import (
     CURRENCY_KZT,
@@ -44,9 +40,8 @@ from host_bridge.cli.verify import certificates_in, read_root
 from host_bridge.crypto import p256
 from host_bridge.files import replace_file
 from host_bridge.money import format_tiyn
-from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused, Exchange
+from host_bridge.session.exchange import CardError, CardMisbehaved, CardRefused
 from host_bridge.session.purse import PurseInfo, PurseSession, WrongPin
-from host_bridge.transport.base import Transport
 from host_bridge.transport.open import open_transport
 
 _LIFECYCLES = {
@@ -126,7 +121,7 @@ def pin(
         session.select()
         try:
             if tries:
-                left = _tries_left(transport)
+                left = session.pin_tries()
             else:
                 session.verify_pin(given)
         except WrongPin as error:
@@ -227,19 +222,6 @@ def _shown(card: str) -> Iterator[PurseSession]:
         session.select()
         session.verify_pin(given)
         yield session
-
-
-def _tries_left(transport: Transport) -> int:
-    """How many tries the PIN has; VERIFY without data tells, and takes none."""
-    try:
-        Exchange(transport).send(Command(CLA_ISO, INS_VERIFY, 0, P2_PIN))
-    except CardRefused as refused:
-        if refused.word == status.BLOCKED:
-            return 0
-        if refused.word & 0xFFF0 == status.TRIES_LEFT:
-            return refused.word & 0x0F
-        raise
-    raise CardMisbehaved("the card says that its PIN was shown, and it was not")
 
 
 def _entries(session: PurseSession) -> Iterator[JournalEntry]:

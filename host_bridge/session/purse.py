@@ -30,8 +30,7 @@ class WrongPin(CardError):
     """The PIN or PUK was wrong; `tries_left` more may be made."""
 
     def __init__(self, tries_left: int, what: str = "PIN") -> None:
-        tries = "1 try" if tries_left == 1 else f"{tries_left} tries"
-        super().__init__(f"wrong {what}, {tries} left")
+        super().__init__(f"wrong {what}, {status.tries_left(tries_left)}")
         self.tries_left = tries_left
 
 
@@ -109,6 +108,18 @@ class PurseSession:
         """Shows the holder's PIN for the rest of this tap. Raises WrongPin or CardRefused."""
         command = Command(CLA_ISO, apdu.INS_VERIFY, 0, apdu.P2_PIN, pin_bytes(pin))
         self._with_tries(command, "PIN")
+
+    def pin_tries(self) -> int:
+        """How many tries the PIN has; none is taken by asking."""
+        try:
+            self._with_tries(Command(CLA_ISO, apdu.INS_VERIFY, 0, apdu.P2_PIN), "PIN")
+        except WrongPin as asked:
+            return asked.tries_left
+        except CardRefused as refused:
+            if refused.word == status.BLOCKED:
+                return 0
+            raise
+        raise CardMisbehaved("the card says that its PIN was shown, and it was not")
 
     def change_pin(self, old: str, new: str) -> None:
         """Replaces the PIN. Raises WrongPin or CardRefused."""

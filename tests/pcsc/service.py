@@ -19,8 +19,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+
+from host_bridge.closing import Closing
 
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 VPCD_DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
@@ -105,7 +106,7 @@ def _options(program: str) -> list[str]:
     return [_NO_POLKIT] if _NO_POLKIT in told.stdout + told.stderr else []
 
 
-class PcscService:
+class PcscService(Closing):
     """One pcscd with these readers, from `start` (or `with`) to `stop`.
 
     folder: takes its configuration and its log. debug: a log with every step, and with
@@ -214,11 +215,7 @@ class PcscService:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stops it, and prints what it said."""
         self.stop()
         self.show_log()

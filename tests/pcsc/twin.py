@@ -12,13 +12,13 @@ import threading
 import time
 import tty
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from firmware.apps.reader import Reader
 from firmware.reader.line import Line
 from firmware.reader.ports import Contactless
 from firmware.reader.signals import Signals
+from host_bridge.closing import Closing
 
 _END_S = 10.0
 
@@ -52,7 +52,7 @@ class EchoAntenna(Contactless):
         """The field goes off."""
 
 
-class TwinReader:
+class TwinReader(Closing):
     """A reader that is plugged in and out.
 
     port: the link that names its pseudo-terminal; antenna: the double's, or another.
@@ -97,12 +97,8 @@ class TwinReader:
         self.plug()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """The end of a `with`."""
         self.unplug()
 
 

@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
+from host_bridge.closing import Closing
 from host_bridge.transport.base import Transport, TransportError
 from host_bridge.transport.pcsc_context import PcscContext, ReaderInfo
 
@@ -90,7 +90,7 @@ class Tear:
     acted: bool
 
 
-class VpcdCard:
+class VpcdCard(Closing):
     """A card that is put into a slot and pulled out of it, or torn out at `tear`.
 
     open_card: opens the card itself, at each `insert`. power_cut: what it loses when it is torn.
@@ -151,12 +151,8 @@ class VpcdCard:
         self.insert()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """The end of a `with`."""
         self.pull()
 
     def _serve(self, line: socket.socket, card: Transport) -> None:

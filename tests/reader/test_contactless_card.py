@@ -151,3 +151,4 @@ print(Guarded(Broken()).process(b"1234").hex())
     command = [micropython, "-X", "heapsize=2m", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=True)
     assert done.stdout.split() == ["reset", "6f00"]
+    assert "MemoryError" in done.stderr and "ValueError" in done.stderr, "the log says why"

@@ -120,6 +120,7 @@ def test_status_words(root: Path) -> None:
 
 def test_status_words_with_a_number_in_them() -> None:
     assert status.sentence(0x63C2) == "wrong PIN, 2 tries left"
+    assert status.sentence(0x63C1) == "wrong PIN, 1 try left"
     assert not status.is_final(0x63C0)
     assert status.sentence(0x6110) == "there is more data"
     assert status.sentence(0x1234) == "unknown status word" and status.is_final(0x1234)
